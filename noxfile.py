@@ -1,0 +1,178 @@
+"""The project's automation: ``nox`` runs the tests on the interpreter at hand, ``nox -l`` lists the rest."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import nox
+
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.error_on_missing_interpreters = True
+nox.options.sessions = ["tests"]
+
+PYTHONS = ["3.9", "3.10", "3.11", "3.12"]
+DIST = Path("dist")
+# Order of installation does not matter; every list of packages below comes from here.
+PROJECTS = {path.parent: nox.project.load_toml(path) for path in sorted(Path("packages").glob("*/pyproject.toml"))}
+PLUGINS = sorted(path.parent for path in Path("tests/plugins").glob("*/pyproject.toml"))
+
+# The floors are what `minimums` runs.
+TEST_TOOLS = [
+    "hypothesis>=6.100",
+    "psutil>=5.9.8",
+    "pytest>=8.2",
+    "pytest-xdist>=3.6",
+]
+TEST_DATA = ["elpv-dataset>=1.0", "scikit-image>=0.22"]  # real images, carried by the packages themselves
+# The other implementation that tests/parity and the benchmarks compare with; on 3.9 pip would silently take 0.7.
+ANOMALIB = "anomalib>=2; python_version >= '3.10'"
+LINTERS = ["import-linter>=2.3,<3", "mypy>=1.18,<2", "ruff>=0.14,<0.17"]  # mypy 2 cannot target 3.9
+
+# A hub that does not answer costs a minute per try; PYTHONUTF8 would hide a forgotten encoding="utf-8".
+ENV = {"HF_HUB_OFFLINE": "1", "PYTHONUTF8": None, "PYTHONPATH": None}
+# Workers of pytest: `TEST_WORKERS=2 nox`. Each then gets one thread, or they would fight for the cores.
+WORKERS = os.environ.get("TEST_WORKERS", "")
+
+
+def packages_with_extras(*, editable: bool) -> list[str]:
+    """Return what to give to ``pip install`` for every package with all of its extras."""
+    arguments = []
+    for folder, project in PROJECTS.items():
+        extras = ",".join(project["project"].get("optional-dependencies", {}))
+        target = f"./{folder.as_posix()}[{extras}]" if extras else f"./{folder.as_posix()}"
+        arguments += ["-e", target] if editable else [target]
+    return arguments
+
+
+def plugin_arguments() -> list[str]:
+    """Return what to give to ``pip install`` for the third-party distributions under ``tests/plugins``."""
+    return [argument for folder in PLUGINS for argument in ("-e", f"./{folder.as_posix()}")]
+
+
+def run_pytest(session: nox.Session, *arguments: str) -> None:
+    """Run pytest with the project's environment and the session's own arguments."""
+    env = dict(ENV)
+    if WORKERS:
+        arguments = ("-n", WORKERS, *arguments)
+        env["OMP_NUM_THREADS"] = "1"
+    session.run("pytest", *arguments, *session.posargs, env=env)
+
+
+def run_tests(session: nox.Session) -> None:
+    """Install every package with all extras, the plugins and the peer, and run all tests."""
+    session.install(*packages_with_extras(editable=True), *plugin_arguments(), *TEST_TOOLS, *TEST_DATA, ANOMALIB)
+    run_pytest(session)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """All tests, on the interpreter at hand."""
+    run_tests(session)
+
+
+@nox.session(python=PYTHONS)
+def matrix(session: nox.Session) -> None:
+    """All tests, on every supported Python."""
+    run_tests(session)
+
+
+@nox.session(python=PYTHONS[0], venv_backend="uv")
+def minimums(session: nox.Session) -> None:
+    """All tests with the oldest version of each direct dependency that the packages admit (OpenCV 4 among them)."""
+    session.install(
+        "--resolution=lowest-direct",
+        *packages_with_extras(editable=True),
+        *plugin_arguments(),
+        *TEST_TOOLS,
+        *TEST_DATA,
+    )
+    run_pytest(session)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style, layers and types."""
+    editable = [argument for folder in PROJECTS for argument in ("-e", f"./{folder.as_posix()}")]
+    session.install("--no-deps", *editable)
+    # numpy as 3.9 gets it: the stubs of newer ones use syntax that mypy refuses when it targets 3.9.
+    session.install(*LINTERS, "numpy<2.1", "pydantic", "rich", "typer", "pytest")
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("python", "tools/bump_version.py", "--check")
+    session.run("lint-imports", "--no-cache")
+    session.run("mypy")
+
+
+@nox.session
+def format(session: nox.Session) -> None:
+    """Rewrite the sources as `lint` wants them."""
+    session.install(next(tool for tool in LINTERS if tool.startswith("ruff")))
+    session.run("ruff", "check", "--fix")
+    session.run("ruff", "format")
+
+
+@nox.session
+def wheels(session: nox.Session) -> None:
+    """Build every sdist and wheel, check what they contain, and install them in two clean environments."""
+    shutil.rmtree(DIST, ignore_errors=True)
+    session.install("build", "hatchling>=1.27")
+    for folder in PROJECTS:
+        # sdist first, then the wheel from the sdist: so the sdist is complete
+        session.run("python", "-m", "build", "--no-isolation", "--outdir", str(DIST), str(folder), silent=True)
+    session.run("python", "tools/check_dist.py", str(DIST))
+    session.notify("wheels_core")
+    session.notify("wheels_all")
+
+
+def built_requirements(*names: str) -> list[str]:
+    """Return exact requirements on the built `names` (default: all), to be found in ``dist`` and nowhere else."""
+    versions = {project["project"]["name"]: project["project"]["version"] for project in PROJECTS.values()}
+    exact = [f"{name}=={versions[name]}" for name in names or versions]
+    return ["--find-links", str(DIST), *exact]
+
+
+@nox.session
+def wheels_core(session: nox.Session) -> None:
+    """Import all of core from its wheel, with nothing else installed (run by `wheels`)."""
+    session.install(*built_requirements("pyimgano-core"))
+    check = Path("tools/check_core_alone.py").resolve()
+    session.chdir(session.create_tmp())
+    session.run("python", "-I", str(check), env=ENV)
+
+
+@nox.session
+def wheels_all(session: nox.Session) -> None:
+    """Install the built meta package with its extras and use it outside of the checkout (run by `wheels`)."""
+    arguments = built_requirements()
+    meta = PROJECTS[Path("packages/pyimgano")]["project"]
+    session.install(*arguments, f"pyimgano[all]=={meta['version']}")
+    work = Path(session.create_tmp()).resolve() / "elsewhere"
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir()
+    env = {**ENV, "PYIMGANO_CACHE_DIR": str(work / "cache")}
+    session.chdir(work)
+    session.run("pyimgano", "--help", env=env)
+    session.run("pyimgano", "models", "list", env=env)
+    session.run("pyimgano", "doctor", env=env)
+    session.run("pyimgano", "demo", env=env)
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """The README's first command in a clean environment."""
+    session.install(
+        "./packages/pyimgano-core",
+        "./packages/pyimgano-models[lite]",
+        "./packages/pyimgano-workbench[demo]",
+        "./packages/pyimgano-cli",
+    )
+    session.run("pyimgano", "demo", *session.posargs, env=ENV)
+
+
+@nox.session(python="3.11")
+def bench(session: nox.Session) -> None:
+    """The speed and memory table, beside anomalib in one run."""
+    session.install(*packages_with_extras(editable=True), *TEST_TOOLS, *TEST_DATA, ANOMALIB)
+    session.run("python", "-m", "benchmarks", *session.posargs, env=ENV)
