@@ -1,0 +1,89 @@
+"""What the most used commands must not import: each is a new process, so that nothing lingers from other tests."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {
+    "cv2",
+    "joblib",
+    "numpy",
+    "onnxruntime",
+    "pydantic",
+    "scipy",
+    "skimage",
+    "sklearn",
+    "timm",
+    "torch",
+    "torchvision",
+}
+
+RUN = """
+import sys
+sys.argv = ["pyimgano", *sys.argv[1:]]
+from pyimgano.cli.main import main
+try:
+    code = main()
+except SystemExit as stop:
+    code = stop.code
+print("MODULES", *sorted(sys.modules), file=sys.stderr)
+sys.exit(code)
+"""
+
+COMMANDS = [
+    ("--help",),
+    ("--version",),
+    ("train", "--help"),
+    ("infer", "--help"),
+    ("benchmark", "--help"),
+    ("models", "list"),
+    ("models", "list", "--json"),
+    ("recipes", "list"),
+    ("datasets", "list"),
+    ("plugins", "list"),
+]
+
+
+def modules_after(code, *arguments, tmp_path):
+    # A stranger's plugin may import what it likes; PYIMGANO_PLUGINS keeps it out.
+    env = {**os.environ, "PYIMGANO_PLUGINS": "none"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=tmp_path,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    (line,) = (line for line in done.stderr.splitlines() if line.startswith("MODULES "))
+    return set(line.split()[1:])
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_command_imports_nothing_heavy(command, tmp_path):
+    assert modules_after(RUN, *command, tmp_path=tmp_path) & HEAVY == set()
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "pyimgano.cli",
+        "pyimgano.core",
+        "pyimgano.datasets",
+        "pyimgano.datasets.specs",
+        "pyimgano.models",
+        "pyimgano.models.specs",
+        "pyimgano.recipes",
+        "pyimgano.recipes.specs",
+        "pyimgano.workbench",
+        "pyimgano.workbench.specs",
+    ],
+)
+def test_module_imports_nothing_heavy(module, tmp_path):
+    code = f"import sys, {module}\nprint('MODULES', *sorted(sys.modules), file=sys.stderr)"
+    assert modules_after(code, tmp_path=tmp_path) & HEAVY == set()
