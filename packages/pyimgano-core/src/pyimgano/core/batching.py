@@ -1,0 +1,117 @@
+"""Decoding that overlaps with inference: a bounded number of images is read ahead by threads, in order.
+
+Decoders and resizers release the interpreter's lock, so threads suffice; process workers gain nothing here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Callable, Iterator, Optional, Sequence
+
+from pyimgano.core.errors import ImageError
+from pyimgano.core.images import as_rgb8
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["ImageBatches", "read_ahead"]
+
+
+def default_workers() -> int:
+    """Return the number of decoding threads: one per core, at most four."""
+    return max(1, min(4, os.cpu_count() or 1))
+
+
+def read_ahead(
+    function: Callable[[int], Any], count: int, *, ahead: int, workers: Optional[int] = None
+) -> Iterator[Any]:
+    """Yield ``function(0)``, ``function(1)``, … in order, computed by threads at most ``ahead`` items in advance.
+
+    An exception is raised at its item's turn. Memory is bounded by ``ahead`` results whatever ``count`` is.
+    """
+    pool = ThreadPoolExecutor(workers or default_workers(), thread_name_prefix="pyimgano-read")
+    pending: deque[Future[Any]] = deque()
+    try:
+        upcoming = iter(range(count))
+        for index in upcoming:
+            pending.append(pool.submit(function, index))
+            if len(pending) > ahead:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        for future in pending:
+            future.cancel()
+        pool.shutdown(wait=True)
+
+
+class ImageBatches:
+    """Batches of prepared images, re-iterable, read ahead by threads.
+
+    Parameters
+    ----------
+    X : sequence
+        Paths, arrays, or any object with ``__len__`` and ``__getitem__`` whose items are one of the two.
+    batch_size : int
+        Images per batch; the last one may be smaller.
+    prepare : callable, optional
+        ``prepare(image) -> image`` on RGB uint8 (H, W, 3), run by the reading threads; idempotent.
+    workers : int, optional
+        Reading threads.
+    keep_errors : bool
+        An unreadable image becomes its :class:`~pyimgano.core.errors.ImageError` in the batch instead of being raised.
+
+    Yields
+    ------
+    list of ndarray (or ImageError)
+        In the order of ``X``.
+    """
+
+    def __init__(
+        self,
+        X: Sequence[Any],
+        batch_size: int = 8,
+        *,
+        prepare: Optional[Callable[[np.ndarray], np.ndarray]] = None,
+        workers: Optional[int] = None,
+        keep_errors: bool = False,
+    ) -> None:
+        self.X = X
+        self.batch_size = batch_size
+        self.prepare = prepare
+        self.workers = workers
+        self.keep_errors = keep_errors
+
+    def __len__(self) -> int:
+        """Return the number of images (not of batches)."""
+        return len(self.X)
+
+    def _load(self, index: int) -> Any:
+        try:
+            image = as_rgb8(self.X[index], where=f"image {index}")
+            return image if self.prepare is None else self.prepare(image)
+        except ImageError as error:
+            if self.keep_errors:
+                return error
+            raise
+
+    def images(self) -> Iterator[Any]:
+        """Yield the prepared images one by one, read ahead by two batches."""
+        count = len(self.X)
+        if count <= 1:  # no thread is worth starting for one image: this is the latency path
+            for index in range(count):
+                yield self._load(index)
+            return
+        yield from read_ahead(self._load, count, ahead=2 * self.batch_size, workers=self.workers)
+
+    def __iter__(self) -> Iterator[list[Any]]:
+        batch: list[Any] = []
+        for image in self.images():
+            batch.append(image)
+            if len(batch) == self.batch_size:
+                yield batch
+                batch = []
+        if batch:
+            yield batch

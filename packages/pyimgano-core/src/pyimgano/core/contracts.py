@@ -1,0 +1,191 @@
+"""What the packages of pyimgano expect of each other: structural types, so that a third party need not inherit.
+
+:class:`~pyimgano.core.detector.BaseDetector` is the easy way to be a :class:`Detector`.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Mapping, Optional, Protocol, Sequence, Union, runtime_checkable
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from pyimgano.core.detector import Scores
+
+__all__ = [
+    "DatasetReader",
+    "Detector",
+    "Exportable",
+    "FeatureExtractor",
+    "Finetunable",
+    "Recipe",
+    "Sample",
+    "Samples",
+]
+
+
+@runtime_checkable
+class Detector(Protocol):
+    """A model that tells good images from defective ones.
+
+    ``X`` is any sequence of images, paths or arrays, that may decode lazily. ``__init__`` only stores parameters.
+    """
+
+    def fit(self, X: Sequence[Any], y: Optional[Sequence[int]] = None) -> Any:
+        """Fit on good images and return ``self``."""
+
+    def infer(self, X: Sequence[Any], *, maps: bool = True) -> Scores:
+        """Return image scores and anomaly maps from one pass."""
+
+    def decision_function(self, X: Sequence[Any]) -> np.ndarray:
+        """Return (N,) float scores, higher is more anomalous."""
+
+    def predict(self, X: Sequence[Any]) -> np.ndarray:
+        """Return (N,) labels in {0, 1}: 1 where score ≥ threshold."""
+
+    def save(self, directory: Union[str, os.PathLike[str]]) -> None:
+        """Write the fitted detector into a folder, without pickle."""
+
+
+@runtime_checkable
+class FeatureExtractor(Protocol):
+    """Turns images into features; its runtimes (torch, onnxruntime, …) are interchangeable.
+
+    Attributes
+    ----------
+    layers : tuple of str
+        Names of what :meth:`extract` returns, the finest resolution first.
+    input_size : (int, int)
+        (height, width) of the images that :meth:`extract` takes.
+    """
+
+    layers: tuple[str, ...]
+    input_size: tuple[int, int]
+
+    def prepare(self, image: np.ndarray) -> np.ndarray:
+        """Resize one RGB uint8 (H, W, 3) image to ``input_size``; idempotent."""
+
+    def extract(self, batch: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        """Return layer → (N, C, h, w) float32 for prepared images. A row does not depend on the rest of the batch."""
+
+
+@runtime_checkable
+class Finetunable(Protocol):
+    """A model whose parameters can be trained, driven by the workbench's runner."""
+
+    def trainable(self, mode: str) -> Sequence[Any]:
+        """Return the parameters that ``mode`` trains."""
+
+    def training_step(self, batch: Sequence[np.ndarray]) -> Any:
+        """Return the loss of one batch."""
+
+
+@runtime_checkable
+class Exportable(Protocol):
+    """A model that can leave Python."""
+
+    def export_onnx(self, directory: Union[str, os.PathLike[str]]) -> Path:
+        """Write the fitted detector as ONNX and return the file."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image of a dataset; nothing is decoded yet.
+
+    Attributes
+    ----------
+    id : str
+        Unique within the dataset: the path relative to the root, with ``/``.
+    source : Path
+        The image file.
+    split : str or None
+        ``"train"``, ``"validation"`` or ``"test"``; None when the layout has no split.
+    label : int or None
+        0 good, 1 defective, None unknown.
+    category : str or None
+        Object or texture that the image shows.
+    defect : str or None
+        Type of defect, as the dataset names it; None for good images.
+    masks : tuple of Path
+        Ground-truth masks (their union is the defect); empty for good images and where there is none.
+    group : str or None
+        Part, lot or scene: one group never stands on both sides of a split.
+    meta : mapping
+        Free columns of a manifest.
+    """
+
+    id: str
+    source: Path
+    split: Optional[str] = None
+    label: Optional[int] = None
+    category: Optional[str] = None
+    defect: Optional[str] = None
+    masks: tuple[Path, ...] = ()
+    group: Optional[str] = None
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What a reader found.
+
+    Attributes
+    ----------
+    root : Path
+        Root that the ids are relative to.
+    samples : tuple of Sample
+        Sorted by id.
+    notes : tuple of str
+        What was taken for what, and what was left out, one sentence each, for people.
+    """
+
+    root: Path
+    samples: tuple[Sample, ...]
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def select(
+        self, split: Optional[str] = None, label: Optional[int] = None, category: Optional[str] = None
+    ) -> tuple[Sample, ...]:
+        """Return the samples of a split, label and category (None: any)."""
+        return tuple(
+            sample
+            for sample in self.samples
+            if (split is None or sample.split == split)
+            and (label is None or sample.label == label)
+            and (category is None or sample.category == category)
+        )
+
+    def categories(self) -> tuple[str, ...]:
+        """Return the categories, sorted; ``()`` when the dataset has none."""
+        return tuple(sorted({sample.category for sample in self.samples if sample.category is not None}))
+
+
+@runtime_checkable
+class DatasetReader(Protocol):
+    """Reads one layout. Made without arguments."""
+
+    def detect(self, root: Path) -> Optional[str]:
+        """Return why ``root`` looks like this layout (one sentence), or None. Lists folders, decodes nothing."""
+
+    def read(self, root: Path, *, categories: Optional[Sequence[str]] = None) -> Samples:
+        """Return the samples below ``root``; only those of ``categories`` when given.
+
+        Raises
+        ------
+        pyimgano.core.errors.DatasetError
+            When ``root`` does not have this layout, or a category is missing; it says what was expected.
+        """
+
+
+@runtime_checkable
+class Recipe(Protocol):
+    """Frozen config in, run directory out. Registered with a :class:`~pyimgano.core.specs.RecipeSpec`."""
+
+    def run(self, config: Any, run: Any) -> Any:
+        """Carry out ``config`` and leave every artifact in ``run``."""

@@ -1,0 +1,33 @@
+"""Did-you-mean: the registered name that is nearest to what was typed."""
+
+from __future__ import annotations
+
+from typing import Iterable, Optional
+
+__all__ = ["nearest_names", "unknown_name_hint"]
+
+
+def _plain(name: str) -> str:
+    return name.casefold().replace("_", "-")
+
+
+def nearest_names(name: str, known: Iterable[str], n: int = 3) -> list[str]:
+    """Return up to ``n`` known names that resemble ``name``, the most similar first.
+
+    Case, ``_`` and ``-`` are not told apart.
+    """
+    from difflib import get_close_matches
+
+    plain = {_plain(candidate): candidate for candidate in known}
+    return [plain[match] for match in get_close_matches(_plain(name), plain, n=n, cutoff=0.6)]
+
+
+def unknown_name_hint(name: str, known: Iterable[str], *, listing: Optional[str] = None) -> Optional[str]:
+    """Return the hint for an unknown name: the nearest names, and the command that lists all of them."""
+    nearest = nearest_names(name, known)
+    parts = []
+    if nearest:
+        parts.append("did you mean " + " or ".join(repr(candidate) for candidate in nearest) + "?")
+    if listing:
+        parts.append(f"see: {listing}")
+    return " ".join(parts) or None
