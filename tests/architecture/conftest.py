@@ -18,8 +18,7 @@ def root():
 def projects(root):
     """Distribution name → parsed ``pyproject.toml`` of every package."""
     loaded = [
-        tomllib.loads(path.read_text(encoding="utf-8"))
-        for path in sorted((root / "packages").glob("*/pyproject.toml"))
+        tomllib.loads(path.read_text(encoding="utf-8")) for path in sorted((root / "packages").glob("*/pyproject.toml"))
     ]
     assert loaded
     return {project["project"]["name"]: project for project in loaded}

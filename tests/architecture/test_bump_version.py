@@ -21,9 +21,8 @@ def bump(root):
     def run(*arguments):
         return subprocess.run(
             [sys.executable, str(root / "tools" / "bump_version.py"), *map(str, arguments)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            universal_newlines=True,
+            capture_output=True,
+            encoding="utf-8",
             check=False,
         )
 

@@ -171,9 +171,7 @@ def test_folders_are_named_after_their_distribution(root, projects):
 
 
 def test_every_tool_lists_every_portion(root, settings):
-    portions = {
-        f"pyimgano.{path.parent.name}" for path in (root / "packages").glob("*/src/pyimgano/*/py.typed")
-    }
+    portions = {f"pyimgano.{path.parent.name}" for path in (root / "packages").glob("*/src/pyimgano/*/py.typed")}
     sources = {path.relative_to(root).as_posix() for path in (root / "packages").glob("*/src")}
     assert set(settings["coverage"]["run"]["source_pkgs"]) == portions
     assert set(settings["importlinter"]["root_packages"]) == portions
