@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import nox
@@ -13,6 +14,7 @@ nox.options.error_on_missing_interpreters = True
 nox.options.sessions = ["tests"]
 
 PYTHONS = ["3.9", "3.10", "3.11", "3.12"]
+ROOT = Path(__file__).resolve().parent
 DIST = Path("dist")
 # Order of installation does not matter; every list of packages below comes from here.
 PROJECTS = {path.parent: nox.project.load_toml(path) for path in sorted(Path("packages").glob("*/pyproject.toml"))}
@@ -138,8 +140,10 @@ def wheels_core(session: nox.Session) -> None:
     """Import all of core from its wheel, with nothing else installed (run by `wheels`)."""
     session.install(*built_requirements("pyimgano-core"))
     check = Path("tools/check_core_alone.py").resolve()
-    session.chdir(session.create_tmp())
-    session.run("python", "-I", str(check), env=ENV)
+    with tempfile.TemporaryDirectory() as elsewhere:
+        session.chdir(elsewhere)
+        session.run("python", "-I", str(check), env=ENV)
+        session.chdir(ROOT)
 
 
 @nox.session
@@ -148,15 +152,14 @@ def wheels_all(session: nox.Session) -> None:
     arguments = built_requirements()
     meta = PROJECTS[Path("packages/pyimgano")]["project"]
     session.install(*arguments, f"pyimgano[all]=={meta['version']}")
-    work = Path(session.create_tmp()).resolve() / "elsewhere"
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir()
-    env = {**ENV, "PYIMGANO_CACHE_DIR": str(work / "cache")}
-    session.chdir(work)
-    session.run("pyimgano", "--help", env=env)
-    session.run("pyimgano", "models", "list", env=env)
-    session.run("pyimgano", "doctor", env=env)
-    session.run("pyimgano", "demo", env=env)
+    with tempfile.TemporaryDirectory() as elsewhere:
+        env = {**ENV, "PYIMGANO_CACHE_DIR": str(Path(elsewhere, "cache"))}
+        session.chdir(elsewhere)
+        session.run("pyimgano", "--help", env=env)
+        session.run("pyimgano", "models", "list", env=env)
+        session.run("pyimgano", "doctor", env=env)
+        session.run("pyimgano", "demo", env=env)
+        session.chdir(ROOT)  # Windows does not remove the folder that a process stands in
 
 
 @nox.session
