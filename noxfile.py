@@ -27,7 +27,7 @@ TEST_TOOLS = [
     "pytest>=8.2",
     "pytest-xdist>=3.6",
 ]
-TEST_DATA = ["elpv-dataset>=1.0", "scikit-image>=0.22"]  # real images, carried by the packages themselves
+TEST_DATA = ["elpv-dataset>=1.0.0.post1", "scikit-image>=0.22"]  # real images, carried by the packages themselves
 # The other implementation that tests/parity and the benchmarks compare with; on 3.9 pip would silently take 0.7.
 ANOMALIB = "anomalib>=2; python_version >= '3.10'"
 LINTERS = ["import-linter>=2.3,<3", "mypy>=1.18,<2", "ruff>=0.14,<0.17"]  # mypy 2 cannot target 3.9
