@@ -1,0 +1,13 @@
+"""The rows of the table: one module per group, each with ``measure(options) -> Outcome``."""
+
+from __future__ import annotations
+
+GROUPS = {
+    "patchcore-fit": "benchmarks.rows.patchcore_fit",
+    "coreset": "benchmarks.rows.coreset",
+    "latency": "benchmarks.rows.latency",
+    "padim-fit": "benchmarks.rows.padim_fit",
+    "cli": "benchmarks.rows.cli",
+    "quality": "benchmarks.rows.quality",
+}
+ONLY_FULL = frozenset({"quality"})
