@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any
 
 from pyimgano.core.errors import WeightsError
 from pyimgano.core.files import dump_json, load_json, sha256_file
@@ -20,9 +21,9 @@ SIDECAR_SCHEMA = 1
 
 
 def cache_dir(*parts: str, create: bool = False) -> Path:
-    """Return pyimgano's cache directory, or a folder below it.
+    r"""Return pyimgano's cache directory, or a folder below it.
 
-    ``PYIMGANO_CACHE_DIR`` names it; else it is the platform's place for caches: ``%LOCALAPPDATA%\\pyimgano\\cache``,
+    ``PYIMGANO_CACHE_DIR`` names it; else it is the platform's place for caches: ``%LOCALAPPDATA%\pyimgano\cache``,
     ``~/Library/Caches/pyimgano`` or ``$XDG_CACHE_HOME/pyimgano`` (``~/.cache/pyimgano``).
     """
     chosen = os.environ.get("PYIMGANO_CACHE_DIR")

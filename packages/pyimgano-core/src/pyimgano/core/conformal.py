@@ -6,8 +6,8 @@ smallest held-out score is therefore the next representable number above it.
 References
 ----------
 V. Vovk, A. Gammerman, G. Shafer, *Algorithmic Learning in a Random World*, 2005 (split conformal prediction);
-R. Laxhammar, G. Falkman, *Conformal prediction for distribution-independent anomaly detection in streaming vessel data*,
-2010.
+R. Laxhammar, G. Falkman, *Conformal prediction for distribution-independent anomaly detection in streaming vessel
+data*, 2010.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Mapping, Optional, Union
+from collections.abc import Mapping
+from typing import Any, Optional, Union
 
 from pyimgano.core.errors import CheckpointError
 from pyimgano.core.parameters import check_parameters, describe_parameters

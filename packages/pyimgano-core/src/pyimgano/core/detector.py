@@ -1,13 +1,14 @@
-"""The detector: what every model is to the rest of pyimgano, and the base class that takes the routine off its author."""
+"""The detector: what every model is to the rest of pyimgano, and a base class that carries the routine."""
 
 from __future__ import annotations
 
 import inspect
 import logging
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional, Sequence, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
 
 from pyimgano.core.batching import ImageBatches
 from pyimgano.core.conformal import split_conformal
@@ -55,12 +56,12 @@ class BaseDetector(ABC):
     """Base class of detectors that learn from good images.
 
     A subclass has an ``__init__`` that only stores its parameters under their own names (no ``**kwargs``), and four
-    methods: :meth:`_fit`, :meth:`_infer_batch`, :meth:`_get_state`, :meth:`_set_state`. Learned attributes end in ``_``.
-    Parameters are validated in :meth:`_fit` (or :meth:`validate`), not in ``__init__``.
+    methods: :meth:`_fit`, :meth:`_infer_batch`, :meth:`_get_state`, :meth:`_set_state`. Learned attributes end in
+    ``_``. Parameters are validated in :meth:`validate`, not in ``__init__``.
 
-    The contract, which :func:`pyimgano.core.testing.check_detector` checks: scores are finite; an image's score does not
-    depend on the batch or the order that it comes in; fitting again equals a fresh fit; ``load(save)`` gives the same
-    scores to the last bit; an unreadable image is an error that names it.
+    The contract, which :func:`pyimgano.core.testing.check_detector` checks: scores are finite; an image's score does
+    not depend on the batch or the order that it comes in; fitting again equals a fresh fit; ``load(save)`` gives the
+    same scores to the last bit; an unreadable image is an error that names it.
 
     Attributes
     ----------

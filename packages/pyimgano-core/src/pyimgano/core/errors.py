@@ -6,7 +6,8 @@ traceback and turns :attr:`PyimganoError.exit_code` into the exit status of the 
 
 from __future__ import annotations
 
-from typing import Optional, Sequence, Union
+from collections.abc import Sequence
+from typing import Optional, Union
 
 __all__ = [
     "CalibrationError",

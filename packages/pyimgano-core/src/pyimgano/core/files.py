@@ -11,8 +11,9 @@ import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, Iterator, Union
+from typing import IO, Any, Union
 
 from pyimgano.core.errors import PyimganoError
 
@@ -23,14 +24,14 @@ PathLike = Union[str, "os.PathLike[str]"]
 
 @contextlib.contextmanager
 def atomic_open(path: PathLike, mode: str = "w") -> Iterator[IO[Any]]:
-    """Open a temporary file beside ``path`` that takes its name when the block ends well, and vanishes otherwise.
+    r"""Open a temporary file beside ``path`` that takes its name when the block ends well, and vanishes otherwise.
 
     Parameters
     ----------
     path : path-like
         Final name. Its folder must exist.
     mode : {"w", "wb"}
-        Text is UTF-8 with ``\\n`` line ends on every system.
+        Text is UTF-8 with ``\n`` line ends on every system.
 
     Raises
     ------

@@ -11,8 +11,9 @@ the EXIF orientation is applied, alpha is dropped. A file that is not a whole im
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional, Sequence, Union
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 from pyimgano.core.errors import ImageError, MissingDependencyError
 from pyimgano.core.files import atomic_open
@@ -116,9 +117,7 @@ def decode_image(data: bytes, *, where: str = "image") -> np.ndarray:
     return np.ascontiguousarray(image[..., ::-1]) if image.ndim == 3 else image
 
 
-def to_rgb8(
-    image: np.ndarray, *, value_range: Optional[ValueRange] = None, where: str = "image"
-) -> np.ndarray:
+def to_rgb8(image: np.ndarray, *, value_range: Optional[ValueRange] = None, where: str = "image") -> np.ndarray:
     """Return an image array as RGB uint8.
 
     Parameters

@@ -16,8 +16,9 @@ import importlib.util
 import os
 import re
 import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Optional, Sequence
+from typing import Any, Optional
 
 from pyimgano.core.errors import MissingDependencyError, PluginError
 from pyimgano.core.specs import API_VERSION, ComponentSpec, DatasetSpec, ModelSpec, RecipeSpec, Requirement, Spec

@@ -96,7 +96,9 @@ class Registry(Generic[S]):
                 hint += f"\n{record.entry.distribution} offers nothing: {record.message} ({fix})"
             else:
                 raise PluginError(f"{record.entry.distribution}: {record.message}", hint=record.hint)
-        raise UnknownNameError(f"unknown {self.noun} {name!r}", allowed=", ".join(sorted(everything)) or None, hint=hint)
+        raise UnknownNameError(
+            f"unknown {self.noun} {name!r}", allowed=", ".join(sorted(everything)) or None, hint=hint
+        )
 
     def load(self, name: str) -> Any:
         """Return the object that the factory of ``name`` names.

@@ -1,8 +1,8 @@
 """Specs: what a listing needs to know of a model, recipe, dataset or component without importing it.
 
-A spec is data. Its ``factory`` is an import string (``"package.module:attribute"``) that only creation resolves, so that
-listing a hundred models costs no import of torch, numpy or scikit-learn. The module that holds a distribution's specs
-must itself import nothing but :mod:`pyimgano.core.specs`.
+A spec is data. Its ``factory`` is an import string (``"package.module:attribute"``) that only creation resolves, so
+that listing a hundred models costs no import of torch, numpy or scikit-learn. The module that holds a distribution's
+specs must itself import nothing but :mod:`pyimgano.core.specs`.
 """
 
 from __future__ import annotations

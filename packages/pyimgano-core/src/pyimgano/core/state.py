@@ -6,8 +6,9 @@ checksum of the former, so a folder with a valid ``detector.json`` is complete.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Mapping
+from typing import TYPE_CHECKING, Any
 
 from pyimgano.core.errors import CheckpointError, PyimganoError
 from pyimgano.core.files import atomic_open, dump_json, load_json, sha256_file
