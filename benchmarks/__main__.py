@@ -10,7 +10,7 @@ import time
 import traceback
 from pathlib import Path
 
-from benchmarks.measure import load_average, machine, versions
+from benchmarks.measure import machine, versions
 from benchmarks.results import Options, Outcome, table, write
 from benchmarks.rows import GROUPS, ONLY_FULL
 
@@ -58,8 +58,6 @@ def main(arguments: list[str] | None = None) -> int:
         "date": datetime.date.today().isoformat(),
         "machine": machine(),
         "versions": versions(DISTRIBUTIONS),
-        "load_before": load_average(),
-        "load_after": None,
     }
     outcomes: dict[str, Outcome] = {}
     failures: dict[str, str] = {}
@@ -74,7 +72,6 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             print(table(outcomes[name].rows), flush=True)
         print(f"{name}: {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
-        about["load_after"] = load_average()
         write(given.output, outcomes, options, about, failures)
     missed = [row.name for outcome in outcomes.values() for row in outcome.rows if row.passed is False]
     for name in missed:

@@ -82,7 +82,8 @@ def run_child(
     Returns
     -------
     dict
-        The task's answer, with ``process_seconds`` and ``peak_rss_mb`` of the process added.
+        The task's answer, with ``process_seconds`` and ``peak_rss_mb`` of the process added, and ``other_cores``:
+        how many cores were busy with something else meanwhile.
 
     Raises
     ------
@@ -93,6 +94,7 @@ def run_child(
         request, answer = Path(folder, "request.json"), Path(folder, "answer.json")
         request.write_text(json.dumps({"task": task, "arguments": arguments, "threads": threads}), encoding="utf-8")
         command = [sys.executable, "-m", module, "--request", str(request), "--answer", str(answer)]
+        before = _busy_seconds()
         start = time.perf_counter()
         done = subprocess.run(
             command,
@@ -110,7 +112,42 @@ def run_child(
             raise ChildError(f"{module}:{task} ended with {done.returncode}\n{tail}")
         result: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
     result["process_seconds"] = seconds
+    result["other_cores"] = other_cores(before, _busy_seconds(), seconds)
     return result
+
+
+def _busy_seconds() -> tuple[float, float] | None:
+    """Return the CPU seconds that the whole machine has worked, and those of this process's ended children."""
+    try:
+        import resource
+
+        fields = Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()[1:]
+    except (ImportError, OSError):
+        return None
+    user, nice, system, _idle, _iowait, irq, softirq, steal = (int(ticks) for ticks in fields[:8])
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    busy = (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+    return busy, children.ru_utime + children.ru_stime
+
+
+def other_cores(before: tuple[float, float] | None, after: tuple[float, float] | None, seconds: float) -> float | None:
+    """Return how many cores were busy with something else than the measured process.
+
+    Parameters
+    ----------
+    before, after : tuple of (float, float) or None
+        CPU seconds of the whole machine and of the measured processes.
+    seconds : float
+        Wall seconds between the two.
+
+    Returns
+    -------
+    float or None
+        The number of cores, or None where the system does not tell.
+    """
+    if before is None or after is None:
+        return None
+    return max(0.0, ((after[0] - before[0]) - (after[1] - before[1])) / seconds)
 
 
 def serve(tasks: dict[str, Callable[..., dict[str, Any]]]) -> None:
@@ -296,17 +333,6 @@ def latencies(call: Callable[[], Any], *, warm_up: int, repeats: int) -> list[fl
         call()
         times.append((time.perf_counter() - start) * 1e3)
     return times
-
-
-def load_average() -> float | None:
-    """Return the system's load over the last minute, None where there is none.
-
-    Returns
-    -------
-    float or None
-        The load average.
-    """
-    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
 
 
 def machine() -> dict[str, Any]:

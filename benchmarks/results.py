@@ -140,7 +140,7 @@ def write(
     options : Options
         The run's options.
     about : dict
-        The machine, versions, date and load.
+        The machine, versions and date.
     failures : dict
         First line of the error of each group that could not be measured.
     """
@@ -156,10 +156,11 @@ def write(
         "",
         f"- Machine: {machine['cpu']}, {machine['cores']} cores, {machine['memory_gb']} GiB, {machine['system']}.",
         f"- Every measured process: {options.threads} threads and at most as many cores.",
-        f"- Load over one minute: {_load(about['load_before'])} before, {_load(about['load_after'])} after.",
+        f"- Cores busy with other work while something was measured: {_others(outcomes)}.",
         f"- Python {machine['python']}; " + ", ".join(f"{k} {v}" for k, v in about["versions"].items()) + ".",
         f"- Data: ELPV mono cells, split by seed ({options.seed} where a row names none):",
-        f"  {options.n_train} good to fit on, {options.n_test} good and {options.n_test} defective to score; 224 px by resizing alone.",
+        f"  {options.n_train} good to fit on, {options.n_test} good and {options.n_test} defective to score;",
+        "  224 px by resizing alone.",
         "- Backbone: EfficientNet-Lite0 with the same ImageNet weights on both sides, in 32-bit floats.",
     ]
     if options.quick:
@@ -180,6 +181,19 @@ def write(
     output.with_suffix(".json").write_text(json.dumps(raw, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def _load(value: float | None) -> str:
-    """Return a load average as text."""
-    return "unknown" if value is None else f"{value:.1f}"
+def _others(outcomes: dict[str, Outcome]) -> str:
+    """Return how many cores other work took, the median and the worst of the measured processes."""
+    found = sorted(_find("other_cores", [outcome.raw for outcome in outcomes.values()]))
+    if not found:
+        return "unknown"
+    return f"{found[len(found) // 2]:.2f} (median of {len(found)} processes), {found[-1]:.2f} (the worst)"
+
+
+def _find(name: str, value: Any) -> list[float]:
+    """Return all numbers under a key in nested lists and dicts."""
+    if isinstance(value, dict):
+        own = [float(v) for k, v in value.items() if k == name and v is not None]
+        return own + [found for v in value.values() for found in _find(name, v)]
+    if isinstance(value, list):
+        return [found for v in value for found in _find(name, v)]
+    return []
