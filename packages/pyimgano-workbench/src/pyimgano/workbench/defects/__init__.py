@@ -1,0 +1,9 @@
+"""Synthesised defects: a changed image and the mask of what was changed.
+
+They prove that a pipeline finds and places what is there; how good a model is, only real defects can tell.
+"""
+
+from pyimgano.workbench.defects.kinds import Defect, Foreign, Scratch, Stain
+from pyimgano.workbench.defects.specs import DEFECTS
+
+__all__ = ["DEFECTS", "Defect", "Foreign", "Scratch", "Stain"]

@@ -1,0 +1,15 @@
+"""Pictures of what was found: maps, masks and overlays, at the size of the source image."""
+
+from pyimgano.workbench.render.maps import MAP_SUFFIX, map_at, mask_of, read_map, write_map
+from pyimgano.workbench.render.overlay import MapScale, draw_outline, overlay
+
+__all__ = [
+    "MAP_SUFFIX",
+    "MapScale",
+    "draw_outline",
+    "map_at",
+    "mask_of",
+    "overlay",
+    "read_map",
+    "write_map",
+]
