@@ -1,0 +1,134 @@
+"""The machine: Python, threads, memory, disk, cache."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Optional
+
+from pyimgano.cli.checks.finding import OK, PROBLEM, WARNING, Finding
+from pyimgano.core.cache import cache_dir
+
+__all__ = ["available_memory", "check_cache", "check_disk", "check_memory", "check_python", "check_threads"]
+
+GIB = 1 << 30
+LOW_MEMORY = 2 * GIB
+LOW_DISK = 2 * GIB
+
+
+def check_python() -> Iterator[Finding]:
+    """Tell which Python and platform this is."""
+    version = f"{platform.python_implementation()} {platform.python_version()}"
+    supported = (3, 9) <= sys.version_info[:2] <= (3, 12)
+    message = f"{version} at {sys.executable}" + ("" if supported else "; tested are 3.9 to 3.12")
+    yield Finding("python", OK if supported else WARNING, message)
+    yield Finding("platform", OK, f"{platform.system()} {platform.release()} {platform.machine()}")
+
+
+def check_threads() -> Iterator[Finding]:
+    """Tell how many processors this process may use, and whether more threads than that are asked for."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    message = f"{allowed} of {os.cpu_count()} processors"
+    quota = _cgroup_quota(Path("/sys/fs/cgroup/cpu.max"))
+    usable = allowed if quota is None else min(allowed, max(1, round(quota)))
+    if quota is not None and quota < allowed:
+        message += f", limited to {quota:g} by the container"
+    asked = os.environ.get("OMP_NUM_THREADS")
+    if asked:
+        message += f", OMP_NUM_THREADS={asked}"
+    count = int(asked) if asked and asked.isdigit() else allowed
+    if count > usable:
+        message += ": more threads than processors slow each other down"
+        yield Finding("threads", WARNING, message, f"export OMP_NUM_THREADS={usable}")
+    else:
+        yield Finding("threads", OK, message)
+
+
+def _cgroup_quota(path: Path) -> Optional[float]:
+    """Return the number of processors that a Linux container may use, or None where there is no limit."""
+    try:
+        quota, period = path.read_text().split()
+        return None if quota == "max" else int(quota) / int(period)
+    except (OSError, ValueError, ZeroDivisionError):
+        return None
+
+
+def available_memory() -> Optional[int]:
+    """Return the memory that can be had without swapping, in bytes, or None where the system does not tell."""
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    if sys.platform == "win32":
+        return _windows_memory()
+    return None
+
+
+def _windows_memory() -> Optional[int]:
+    import ctypes
+
+    class Status(ctypes.Structure):
+        _fields_ = (
+            ("length", ctypes.c_ulong),
+            ("load", ctypes.c_ulong),
+            *(
+                (name, ctypes.c_ulonglong)
+                for name in ("total", "available", "t_page", "a_page", "t_virt", "a_virt", "x")
+            ),
+        )
+
+    status = Status(length=ctypes.sizeof(Status))
+    kernel = getattr(ctypes, "windll").kernel32  # noqa: B009 (absent in the stubs of other systems)
+    return int(status.available) if kernel.GlobalMemoryStatusEx(ctypes.byref(status)) else None
+
+
+def check_memory() -> Iterator[Finding]:
+    """Tell how much memory is free."""
+    available = available_memory()
+    if available is None:
+        yield Finding("memory", OK, "this system does not say how much is free")
+        return
+    low = available < LOW_MEMORY
+    yield Finding(
+        "memory",
+        WARNING if low else OK,
+        f"{available / GIB:.1f} GiB free" + ("; fitting may need more" if low else ""),
+        "end other programs, or use smaller images and a smaller coreset" if low else None,
+    )
+
+
+def check_disk() -> Iterator[Finding]:
+    """Tell how much space there is where runs are written by default."""
+    place = Path.cwd()
+    free = shutil.disk_usage(place).free
+    low = free < LOW_DISK
+    fix = "free some space, or write runs to another disk" if low else None
+    yield Finding("disk", WARNING if low else OK, f"{free / GIB:.1f} GiB free at {place}", fix)
+
+
+def check_cache() -> Iterator[Finding]:
+    """Tell where the cache directory is, how large, and whether it can be written."""
+    place = cache_dir()
+    existing = next(folder for folder in (place, *place.parents) if folder.exists())
+    fix = "export PYIMGANO_CACHE_DIR=<a folder that is writable>"
+    if not existing.is_dir():
+        yield Finding("cache", PROBLEM, f"{place}: {existing} is not a folder", fix)
+        return
+    try:
+        with tempfile.TemporaryFile(dir=existing) as stream:
+            stream.write(b"pyimgano")
+    except OSError as error:
+        yield Finding("cache", PROBLEM, f"{place} cannot be written: {error.strerror}", fix)
+        return
+    if existing != place:
+        yield Finding("cache", OK, f"{place}, not made yet")
+        return
+    size = sum(file.stat().st_size for file in place.rglob("*") if file.is_file())
+    yield Finding("cache", OK, f"{place}, {size / (1 << 20):.1f} MiB")
