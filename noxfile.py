@@ -32,7 +32,7 @@ TEST_DATA = ["elpv-dataset>=1.0.0.post1", "scikit-image>=0.22"]  # real images, 
 ANOMALIB = "anomalib>=2; python_version >= '3.10'"
 LINTERS = ["import-linter>=2.3,<3", "mypy>=1.18,<2", "ruff>=0.14,<0.17"]  # mypy 2 cannot target 3.9
 # What mypy reads, no newer than Python 3.9 gets it: newer ones use syntax that mypy refuses when it targets 3.9.
-TYPED = ["numpy<2.1", "pydantic<2.14", "pytest<9", "rich", "typer<0.24"]
+TYPED = ["click<8.2", "numpy<2.1", "pydantic<2.14", "pytest<9", "rich", "tomli", "typer<0.24"]
 
 # A hub that does not answer costs a minute per try; PYTHONUTF8 would hide a forgotten encoding="utf-8".
 ENV = {"HF_HUB_OFFLINE": "1", "PYTHONUTF8": None, "PYTHONPATH": None}
