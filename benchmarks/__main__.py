@@ -10,7 +10,7 @@ import time
 import traceback
 from pathlib import Path
 
-from benchmarks.measure import machine, versions
+from benchmarks.measure import busy_seconds, machine, other_cores, versions
 from benchmarks.results import Options, Outcome, table, write
 from benchmarks.rows import GROUPS, ONLY_FULL
 
@@ -63,13 +63,15 @@ def main(arguments: list[str] | None = None) -> int:
     failures: dict[str, str] = {}
     for name in chosen:
         print(f"{name} …", file=sys.stderr, flush=True)
-        start = time.perf_counter()
+        start, before = time.perf_counter(), busy_seconds()
         try:
             outcomes[name] = importlib.import_module(GROUPS[name]).measure(options)
         except Exception as error:  # one group that fails must not take the others' results with it
             traceback.print_exc()
             failures[name] = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         else:
+            seconds = time.perf_counter() - start
+            outcomes[name].raw["whole group"] = {"other_cores": other_cores(before, busy_seconds(), seconds)}
             print(table(outcomes[name].rows), flush=True)
         print(f"{name}: {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
         write(given.output, outcomes, options, about, failures)

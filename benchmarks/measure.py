@@ -94,7 +94,7 @@ def run_child(
         request, answer = Path(folder, "request.json"), Path(folder, "answer.json")
         request.write_text(json.dumps({"task": task, "arguments": arguments, "threads": threads}), encoding="utf-8")
         command = [sys.executable, "-m", module, "--request", str(request), "--answer", str(answer)]
-        before = _busy_seconds()
+        before = busy_seconds()
         start = time.perf_counter()
         done = subprocess.run(
             command,
@@ -112,12 +112,18 @@ def run_child(
             raise ChildError(f"{module}:{task} ended with {done.returncode}\n{tail}")
         result: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
     result["process_seconds"] = seconds
-    result["other_cores"] = other_cores(before, _busy_seconds(), seconds)
+    result["other_cores"] = other_cores(before, busy_seconds(), seconds)
     return result
 
 
-def _busy_seconds() -> tuple[float, float] | None:
-    """Return the CPU seconds that the whole machine has worked, and those of this process's ended children."""
+def busy_seconds() -> tuple[float, float] | None:
+    """Return the CPU seconds of the whole machine, and those of this process's ended children.
+
+    Returns
+    -------
+    tuple of (float, float) or None
+        The two, or None where the system does not tell.
+    """
     try:
         import resource
 

@@ -156,7 +156,7 @@ def write(
         "",
         f"- Machine: {machine['cpu']}, {machine['cores']} cores, {machine['memory_gb']} GiB, {machine['system']}.",
         f"- Every measured process: {options.threads} threads and at most as many cores.",
-        f"- Cores busy with other work while something was measured: {_others(outcomes)}.",
+        f"- Cores busy with other work meanwhile: {_others(outcomes)}.",
         f"- Python {machine['python']}; " + ", ".join(f"{k} {v}" for k, v in about["versions"].items()) + ".",
         f"- Data: ELPV mono cells, split by seed ({options.seed} where a row names none):",
         f"  {options.n_train} good to fit on, {options.n_test} good and {options.n_test} defective to score;",
@@ -182,18 +182,6 @@ def write(
 
 
 def _others(outcomes: dict[str, Outcome]) -> str:
-    """Return how many cores other work took, the median and the worst of the measured processes."""
-    found = sorted(_find("other_cores", [outcome.raw for outcome in outcomes.values()]))
-    if not found:
-        return "unknown"
-    return f"{found[len(found) // 2]:.2f} (median of {len(found)} processes), {found[-1]:.2f} (the worst)"
-
-
-def _find(name: str, value: Any) -> list[float]:
-    """Return all numbers under a key in nested lists and dicts."""
-    if isinstance(value, dict):
-        own = [float(v) for k, v in value.items() if k == name and v is not None]
-        return own + [found for v in value.values() for found in _find(name, v)]
-    if isinstance(value, list):
-        return [found for v in value for found in _find(name, v)]
-    return []
+    """Return how many cores other work took while each group was measured."""
+    found = {name: outcome.raw["whole group"]["other_cores"] for name, outcome in outcomes.items()}
+    return ", ".join(f"{name} {'unknown' if cores is None else f'{cores:.2f}'}" for name, cores in found.items())
