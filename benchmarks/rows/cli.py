@@ -91,7 +91,8 @@ def measure(options: Options) -> Outcome:
         method=f"the two commands in turn; {seconds['models list'] / seconds['bare']:.2f}× the bare typer app's"
         f" `--help`, {seconds['models list'] / seconds['bare, run']:.2f}× its one command"
         f" ({1e3 * seconds['bare, run']:.0f} ms)."
-        f" Heavy modules loaded by `models list`: {_names(loaded['models list'])}; by the bare typer app's one command: {_names(loaded['bare, run'])}.",
+        f" Heavy modules loaded by `models list`: {_names(loaded['models list'])};"
+        f" by the bare typer app's one command: {_names(loaded['bare, run'])}.",
     )
     return Outcome([help_row, peer_row, list_row], {"seconds": times, "heavy modules": loaded})
 
