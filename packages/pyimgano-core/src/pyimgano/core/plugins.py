@@ -324,4 +324,5 @@ def failure_record(entry: EntryPoint, error: BaseException) -> PluginRecord:
     else:
         hint = f"pip install --force-reinstall {entry.distribution}"
     trace = "".join(traceback.format_exception(type(cause), cause, cause.__traceback__))
-    return PluginRecord(entry, "failed", f"{type(cause).__name__}: {cause}", hint, trace)
+    message = cause.message if isinstance(cause, PluginError) else f"{type(cause).__name__}: {cause}"
+    return PluginRecord(entry, "failed", message, hint, trace)

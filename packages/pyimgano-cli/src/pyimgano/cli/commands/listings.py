@@ -68,7 +68,7 @@ def print_listing(noun: str, *, tags: Sequence[str] = (), as_json: bool = False,
     for record in REGISTRIES[noun].records():
         if record.status not in ("ok", "conflict"):
             message = f"{record.entry.distribution} offers no {noun}s: {record.message}"
-            print_message("warning", message, hint=record.hint)
+            print_message("warning", message, hint=None if record.entry.third_party else record.hint)
 
 
 def _tags(spec: Spec) -> tuple[str, ...]:

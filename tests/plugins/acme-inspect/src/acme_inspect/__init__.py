@@ -1,0 +1,1 @@
+"""Colour inspection for pyimgano."""
