@@ -4,6 +4,5 @@ They prove that a pipeline finds and places what is there; how good a model is, 
 """
 
 from pyimgano.workbench.defects.kinds import Defect, Foreign, Scratch, Stain
-from pyimgano.workbench.defects.specs import DEFECTS
 
-__all__ = ["DEFECTS", "Defect", "Foreign", "Scratch", "Stain"]
+__all__ = ["Defect", "Foreign", "Scratch", "Stain"]
