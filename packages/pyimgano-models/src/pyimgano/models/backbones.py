@@ -1,0 +1,221 @@
+"""Backbones by name: which library they come from, their layers, and how pixels are normalised for them.
+
+A name is ``efficientnet-lite0`` (embedded: its weights come as a package), ``timm/<model>``, ``torchvision/<model>``, or
+one of :data:`PLAIN_NAMES`, the backbones of the papers, which stand for torchvision's. The embedded one and those are
+described here as data, so that a detector whose exported graph is cached runs without importing torch; any other
+backbone is described by its library.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Optional, Sequence
+
+from pyimgano.core.errors import ParameterError, UnknownNameError
+from pyimgano.core.names import unknown_name_hint
+
+__all__ = [
+    "PLAIN_NAMES",
+    "Backbone",
+    "Layer",
+    "default_layers",
+    "describe_backbone",
+    "resolve_backbone",
+    "select_layers",
+]
+
+LITE0 = "efficientnet-lite0"
+IMAGENET_MEAN = (123.675, 116.28, 103.53)
+IMAGENET_STD = (58.395, 57.12, 57.375)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer whose output can be taken as features.
+
+    Attributes
+    ----------
+    name : str
+        Name of the module in its network.
+    channels : int
+    stride : int
+        Input pixels per feature pixel.
+    """
+
+    name: str
+    channels: int
+    stride: int
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A network that gives features.
+
+    Attributes
+    ----------
+    name : str
+        Full name, ``"<library>/<architecture>"``; ``"efficientnet-lite0"`` for the embedded one.
+    library : str
+        ``"embedded"``, ``"timm"`` or ``"torchvision"``.
+    architecture : str
+        What the library calls it; with timm that may end in ``.<tag>`` of the weights.
+    layers : tuple of Layer
+        In the order of the network, which is the finest first.
+    default : tuple of str
+        Layers taken when none are named; empty when there is no sensible choice.
+    mean, std : (float, float, float)
+        Of pixel values 0 … 255; the network takes ``(pixel - mean) / std``.
+    fixed_size : (int, int) or None
+        The only (height, width) that the network takes; None when it takes any.
+    """
+
+    name: str
+    library: str
+    architecture: str
+    layers: tuple[Layer, ...]
+    default: tuple[str, ...]
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+    fixed_size: Optional[tuple[int, int]] = None
+
+    def layer(self, name: str) -> Layer:
+        """Return the layer called ``name`` (see :func:`select_layers` for names that come from outside)."""
+        return next(layer for layer in self.layers if layer.name == name)
+
+
+def _resnet(architecture: str, channels: tuple[int, int, int, int]) -> Backbone:
+    layers = tuple(Layer(f"layer{n + 1}", c, 4 * 2**n) for n, c in enumerate(channels))
+    return Backbone(f"torchvision/{architecture}", "torchvision", architecture, layers, ("layer2", "layer3"))
+
+
+_BASIC = (64, 128, 256, 512)
+_BOTTLENECK = (256, 512, 1024, 2048)
+_KNOWN: dict[str, Backbone] = {
+    LITE0: Backbone(
+        LITE0,
+        "embedded",
+        LITE0,
+        (
+            Layer("blocks.0", 16, 2),
+            Layer("blocks.1", 24, 4),
+            Layer("blocks.2", 40, 8),
+            Layer("blocks.3", 80, 16),
+            Layer("blocks.4", 112, 16),
+            Layer("blocks.5", 192, 32),
+            Layer("blocks.6", 320, 32),
+        ),
+        ("blocks.2", "blocks.4"),
+        mean=(127.0, 127.0, 127.0),
+        std=(128.0, 128.0, 128.0),
+    ),
+    **{
+        backbone.name: backbone
+        for backbone in (
+            _resnet("resnet18", _BASIC),
+            _resnet("resnet34", _BASIC),
+            _resnet("resnet50", _BOTTLENECK),
+            _resnet("resnet101", _BOTTLENECK),
+            _resnet("resnet152", _BOTTLENECK),
+            _resnet("wide_resnet50_2", _BOTTLENECK),
+            _resnet("wide_resnet101_2", _BOTTLENECK),
+        )
+    },
+}
+
+PLAIN_NAMES: tuple[str, ...] = tuple(sorted(backbone.architecture for backbone in _KNOWN.values()))
+"""Names that need no library in front."""
+
+
+def resolve_backbone(name: str) -> Backbone:
+    """Return the backbone called ``name``.
+
+    Raises
+    ------
+    UnknownNameError
+        When there is none of this name; it holds the nearest names.
+    MissingDependencyError
+        When its library is not installed.
+    """
+    library, slash, architecture = name.partition("/")
+    known = _KNOWN.get(name) or _KNOWN.get(f"torchvision/{name}")
+    if known is not None:
+        return known
+    if slash and library == "timm":
+        from pyimgano.models.timm_backbones import describe_timm
+
+        return describe_timm(architecture)
+    if slash and library == "torchvision":
+        from pyimgano.models.torchvision_backbones import describe_torchvision
+
+        return describe_torchvision(architecture)
+    raise UnknownNameError(
+        f"unknown backbone {name!r}",
+        allowed=", ".join((*PLAIN_NAMES, "timm/<model>", "torchvision/<model>")),
+        hint=unknown_name_hint(name, PLAIN_NAMES),
+    )
+
+
+def default_layers(backbone: str) -> tuple[str, ...]:
+    """Return the layers that are taken when none are named: those of stride 8 and 16, as in the papers.
+
+    Raises
+    ------
+    ParameterError
+        When the backbone has no such layers; it names those that it has.
+    """
+    return select_layers(resolve_backbone(backbone), None)
+
+
+def select_layers(backbone: Backbone, layers: Optional[Sequence[str]]) -> tuple[str, ...]:
+    """Return the named layers, or the default ones, in the order of the network.
+
+    Raises
+    ------
+    ParameterError
+        When a layer is unknown or named twice, or none is named and there is no default.
+    """
+    names = [layer.name for layer in backbone.layers]
+    if layers is None:
+        if not backbone.default:
+            raise ParameterError(f"{backbone.name} has no default layers: name them", where="layers", allowed=names)
+        return backbone.default
+    chosen = [layers] if isinstance(layers, str) else list(layers)
+    unknown = [name for name in chosen if name not in names]
+    if unknown:
+        raise ParameterError(
+            f"{backbone.name} has no layer {', '.join(map(repr, unknown))}",
+            where="layers",
+            allowed=names,
+            hint=unknown_name_hint(str(unknown[0]), names),
+        )
+    if not chosen or len(set(chosen)) != len(chosen):
+        raise ParameterError(f"layers = {chosen!r}", where="layers", allowed="at least one layer, each once")
+    return tuple(name for name in names if name in chosen)
+
+
+def describe_backbone(name: str) -> dict[str, Any]:
+    """Return what is known of a backbone, JSON-friendly.
+
+    Returns
+    -------
+    dict
+        ``name``, ``library``, ``architecture``, ``layers`` (each with ``name``, ``channels``, ``stride``),
+        ``default_layers``, ``mean`` and ``std`` of pixel values 0 … 255, ``fixed_size``.
+    """
+    backbone = resolve_backbone(name)
+    return {
+        "name": backbone.name,
+        "library": backbone.library,
+        "architecture": backbone.architecture,
+        "layers": [{"name": n.name, "channels": n.channels, "stride": n.stride} for n in backbone.layers],
+        "default_layers": list(backbone.default),
+        "mean": list(backbone.mean),
+        "std": list(backbone.std),
+        "fixed_size": None if backbone.fixed_size is None else list(backbone.fixed_size),
+    }
+
+
+def strides_8_and_16(layers: Sequence[Layer]) -> tuple[str, ...]:
+    """Return the last layer of stride 8 and that of stride 16; ``()`` unless both exist."""
+    last = {layer.stride: layer.name for layer in layers}
+    return (last[8], last[16]) if 8 in last and 16 in last else ()

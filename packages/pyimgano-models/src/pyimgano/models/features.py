@@ -1,0 +1,307 @@
+"""Feature extractors: a backbone cut at some layers, with its weights, under one of two runtimes.
+
+``runtime="onnxruntime"`` runs an exported graph (kept in the cache, so that later processes do not import torch),
+``runtime="torch"`` the network itself. Both give the same features to about 4e-6 relative (tests hold them to 1e-5).
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Optional, Sequence, Union
+
+import numpy as np
+
+from pyimgano.core.errors import ImageError, MissingDependencyError, ParameterError
+from pyimgano.core.parameters import require
+from pyimgano.core.plugins import installed
+from pyimgano.models.backbones import Backbone, default_layers, describe_backbone, resolve_backbone, select_layers
+from pyimgano.models.runtimes import Runtime, TorchRuntime, default_threads
+from pyimgano.models.weights import RANDOM_WARNING, Weights, find_weights
+
+__all__ = [
+    "BackboneExtractor",
+    "create_extractor",
+    "default_layers",
+    "describe_backbone",
+    "efficientnet_lite0",
+    "timm",
+    "torchvision",
+]
+
+logger = logging.getLogger(__name__)
+
+RUNTIMES = ("auto", "torch")
+MIN_SIDE = 32
+
+
+class BackboneExtractor:
+    """A :class:`~pyimgano.core.contracts.FeatureExtractor`; made by :func:`create_extractor`.
+
+    Attributes
+    ----------
+    layers : tuple of str
+        In the order of the network, the finest first.
+    input_size : (int, int)
+        (height, width) of prepared images.
+    weights_sha256 : str
+        Of the weights file; of the parameters themselves when they are random.
+    facts : dict
+        JSON-friendly: ``backbone``, ``layers``, ``input_size``, ``runtime``, ``device``, ``weights``,
+        ``weights_sha256``, ``random`` and, when random, ``warning``.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        layers: tuple[str, ...],
+        input_size: tuple[int, int],
+        weights: Weights,
+        weights_sha256: str,
+        runtime: Runtime,
+    ) -> None:
+        self.backbone = backbone
+        self.layers = layers
+        self.input_size = input_size
+        self.weights_sha256 = weights_sha256
+        self.runtime = runtime
+        self.facts: dict[str, Any] = {
+            "backbone": backbone.name,
+            "layers": list(layers),
+            "input_size": list(input_size),
+            "runtime": runtime.name,
+            "device": runtime.device,
+            "weights": weights.name,
+            "weights_sha256": weights_sha256,
+            "random": weights.path is None,
+        }
+        if weights.path is None:
+            self.facts["warning"] = RANDOM_WARNING
+
+    def prepare(self, image: np.ndarray) -> np.ndarray:
+        """Resize one image to ``input_size``; an image that has it is returned as it is.
+
+        Parameters
+        ----------
+        image : ndarray, (H, W, 3) uint8
+            RGB.
+
+        Returns
+        -------
+        ndarray, (h, w, 3) uint8
+        """
+        import cv2
+
+        height, width = self.input_size
+        if image.shape[:2] == (height, width):
+            return image
+        shrinks = image.shape[0] >= height and image.shape[1] >= width
+        resized: np.ndarray = cv2.resize(
+            image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        )
+        return resized
+
+    def extract(self, batch: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        """Return the features of prepared images; an image's features do not depend on the rest of the batch.
+
+        Parameters
+        ----------
+        batch : sequence of ndarray, (h, w, 3) uint8
+            See :meth:`prepare`.
+
+        Returns
+        -------
+        dict of str to ndarray
+            Layer → (N, C, h', w') float32.
+
+        Raises
+        ------
+        ImageError
+            When an image is not prepared, or the batch is empty.
+        """
+        expected = (*self.input_size, 3)
+        for index, image in enumerate(batch):
+            if image.shape != expected or image.dtype != np.uint8:
+                raise ImageError(
+                    f"shape {image.shape}, dtype {image.dtype}",
+                    where=f"image {index} of the batch",
+                    allowed=f"{expected} uint8: call prepare(image) first",
+                )
+        if len(batch) == 0:
+            raise ImageError("the batch is empty", allowed="at least one image")
+        per_image = self.runtime.run([np.ascontiguousarray(image) for image in batch])
+        return {layer: np.concatenate(maps) for layer, maps in zip(self.layers, zip(*per_image))}
+
+
+def create_extractor(
+    backbone: str = "efficientnet-lite0",
+    *,
+    layers: Optional[Sequence[str]] = None,
+    input_size: Union[int, Sequence[int]] = 224,
+    runtime: str = "auto",
+    weights: str = "default",
+    device: str = "auto",
+    threads: Optional[int] = None,
+) -> BackboneExtractor:
+    """Return a feature extractor.
+
+    Parameters
+    ----------
+    backbone : str
+        ``"efficientnet-lite0"``, a plain name such as ``"wide_resnet50_2"`` (torchvision's), ``"timm/<model>"`` or
+        ``"torchvision/<model>"``.
+    layers : sequence of str, optional
+        Default: :func:`~pyimgano.models.backbones.default_layers`.
+    input_size : int or (int, int)
+        Side, or (height, width), of the images that the network sees; at least 32.
+    runtime : {"auto", "onnxruntime", "torch"}
+        ``"auto"``: onnxruntime where it is installed and the device is the CPU, else torch.
+    weights : str
+        ``"default"``, a tag, a file, or ``"random"``; see :func:`~pyimgano.models.weights.find_weights`.
+    device : str
+        ``"auto"`` (CUDA where torch has it and the runtime may be torch), ``"cpu"``, ``"cuda"``, ``"cuda:<n>"``.
+    threads : int, optional
+        Cores to use on the CPU; default: all that the process may use. Changes no result.
+
+    Raises
+    ------
+    UnknownNameError, ParameterError
+        When the backbone, a layer or an option is unknown.
+    WeightsError
+        When the weights are not on this machine; it says how to get them.
+    MissingDependencyError
+        When a library is not installed.
+    """
+    require(runtime in RUNTIMES, "runtime", runtime, ", ".join(RUNTIMES))
+    require(threads is None or threads >= 1, "threads", threads, "at least 1, or null for all cores")
+    described = resolve_backbone(backbone)
+    chosen = select_layers(described, layers)
+    size = _size(described, input_size)
+    found = find_weights(described, weights)
+    place, kind = _place(runtime, device)
+    if found.path is None:
+        logger.warning("%s", RANDOM_WARNING)
+    cores = threads or default_threads()
+    _need("torch", "lite")
+    from pyimgano.models.networks import build_network, fingerprint
+
+    network = build_network(described, chosen, found)
+    sha256 = found.sha256 or fingerprint(network)
+    return BackboneExtractor(described, chosen, size, found, sha256, TorchRuntime(network, device=place, threads=cores))
+
+
+def efficientnet_lite0(
+    layers: Optional[Sequence[str]] = None,
+    input_size: Union[int, Sequence[int]] = 224,
+    runtime: str = "auto",
+    weights: str = "default",
+    device: str = "auto",
+    threads: Optional[int] = None,
+) -> BackboneExtractor:
+    """Return the embedded default; see :func:`create_extractor`."""
+    return create_extractor(
+        "efficientnet-lite0",
+        layers=layers,
+        input_size=input_size,
+        runtime=runtime,
+        weights=weights,
+        device=device,
+        threads=threads,
+    )
+
+
+def timm(
+    model: str,
+    layers: Optional[Sequence[str]] = None,
+    input_size: Union[int, Sequence[int]] = 224,
+    runtime: str = "auto",
+    weights: str = "default",
+    device: str = "auto",
+    threads: Optional[int] = None,
+) -> BackboneExtractor:
+    """Return a backbone of timm by its name there, e.g. ``"resnet18.a1_in1k"``; see :func:`create_extractor`."""
+    return create_extractor(
+        f"timm/{model}",
+        layers=layers,
+        input_size=input_size,
+        runtime=runtime,
+        weights=weights,
+        device=device,
+        threads=threads,
+    )
+
+
+def torchvision(
+    model: str,
+    layers: Optional[Sequence[str]] = None,
+    input_size: Union[int, Sequence[int]] = 224,
+    runtime: str = "auto",
+    weights: str = "default",
+    device: str = "auto",
+    threads: Optional[int] = None,
+) -> BackboneExtractor:
+    """Return a backbone of torchvision by its name there, e.g. ``"wide_resnet50_2"``; see :func:`create_extractor`."""
+    return create_extractor(
+        f"torchvision/{model}",
+        layers=layers,
+        input_size=input_size,
+        runtime=runtime,
+        weights=weights,
+        device=device,
+        threads=threads,
+    )
+
+
+def _size(backbone: Backbone, input_size: Union[int, Sequence[int]]) -> tuple[int, int]:
+    sides = (input_size, input_size) if isinstance(input_size, int) else tuple(input_size)
+    valid = len(sides) == 2 and all(isinstance(side, int) and side >= MIN_SIDE for side in sides)
+    require(valid, "input_size", input_size, f"a side or (height, width), at least {MIN_SIDE}")
+    size = (int(sides[0]), int(sides[1]))
+    if backbone.fixed_size is not None and size != backbone.fixed_size:
+        raise ParameterError(
+            f"input_size = {input_size!r}", where=backbone.name, allowed=f"{list(backbone.fixed_size)} only"
+        )
+    return size
+
+
+def _place(runtime: str, device: str) -> tuple[str, str]:
+    """Return the device and the runtime that the two options mean here."""
+    known = device in ("auto", "cpu", "cuda") or (device.startswith("cuda:") and device[5:].isdecimal())
+    require(known, "device", device, "auto, cpu, cuda, cuda:<n>")
+    if device.startswith("cuda"):
+        require(runtime != "onnxruntime", "device", device, 'cpu or auto with runtime = "onnxruntime"')
+        _need("torch", "lite")
+        import torch
+
+        if not torch.cuda.is_available():
+            raise ParameterError(f"device = {device!r}, and torch sees no CUDA device", allowed="auto, cpu")
+        return device, "torch"
+    if device == "auto" and runtime != "onnxruntime" and _may_have_gpu():
+        import torch
+
+        if torch.cuda.is_available():
+            return "cuda", "torch"
+    if runtime == "auto":
+        runtime = "torch"
+    return "cpu", runtime
+
+
+def _may_have_gpu() -> bool:
+    """Tell whether asking torch for a GPU is worth the seconds that its import takes: whether a driver is there."""
+    import ctypes
+    import sys
+    from pathlib import Path
+
+    if not installed("torch") or sys.platform == "darwin":
+        return False
+    if Path("/dev/kfd").exists():  # AMD's driver: torch's ROCm builds say "cuda" too
+        return True
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
+    return True
+
+
+def _need(module: str, extra: str) -> None:
+    if not installed(module):
+        raise MissingDependencyError(f"the runtime needs {module!r}", hint=f'pip install "pyimgano-models[{extra}]"')

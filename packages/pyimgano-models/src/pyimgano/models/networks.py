@@ -1,0 +1,114 @@
+"""From a backbone and its weights to a torch module that maps pixels to features."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Optional, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from pyimgano.core.errors import WeightsError
+from pyimgano.models.backbones import Backbone
+from pyimgano.models.weights import Weights, read_state_dict
+
+__all__ = ["PixelNetwork", "build_network", "fingerprint"]
+
+
+class PixelNetwork(nn.Module):
+    """A backbone that takes pixels as they are.
+
+    Input: (N, H, W, 3) uint8, RGB. Output: a tuple of (N, C, h, w) float32, one per layer. The permutation leaves the
+    images in channels-last order, which is what the convolutions are fastest with.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, backbone: Backbone, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("mean", torch.tensor(backbone.mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("scale", 1.0 / torch.tensor(backbone.std).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """Return the layers' features."""
+        x = (pixels.permute(0, 3, 1, 2).to(torch.float32) - self.mean) * self.scale
+        return tuple(self.network(x))
+
+
+class LiteFeatures(nn.Module):
+    """EfficientNet-Lite0 cut after the last layer that is asked for."""
+
+    def __init__(self, network: Any, layers: Sequence[str]) -> None:
+        super().__init__()
+        self.body = network
+        self.layers = tuple(layers)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Return the layers' features."""
+        features: list[Tensor] = self.body.features(x, self.layers)
+        return features
+
+
+def build_network(backbone: Backbone, layers: Sequence[str], weights: Weights) -> PixelNetwork:
+    """Return the network in eval mode, on the CPU, with every parameter from ``weights``.
+
+    Raises
+    ------
+    WeightsError
+        When the weights do not fit the network completely.
+    """
+    state = None if weights.path is None else read_weights(backbone, weights)
+    # The constructors draw from torch's global generator, whose state is the caller's business.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(weights.seed or 0)
+        try:
+            network = _build(backbone, layers, state)
+        except (RuntimeError, KeyError, IndexError) as error:
+            if state is None:
+                raise
+            first = str(error).strip().splitlines()
+            raise WeightsError(
+                f"the weights do not fit {backbone.name}: {' '.join(line.strip() for line in first[:2])}",
+                where=str(weights.path),
+            ) from error
+    network.eval().requires_grad_(False)
+    return PixelNetwork(backbone, network).eval().to(memory_format=torch.channels_last)
+
+
+def read_weights(backbone: Backbone, weights: Weights) -> dict[str, Any]:
+    """Return the state dict of a weights file under the backbone's own names."""
+    assert weights.path is not None
+    state = read_state_dict(weights.path)
+    if backbone.library == "embedded" and any(key.startswith("_blocks.") for key in state):
+        from pyimgano.models.efficientnet_lite import rename_package_keys
+
+        return dict(rename_package_keys(state))
+    return state
+
+
+def _build(backbone: Backbone, layers: Sequence[str], state: Optional[dict[str, Any]]) -> nn.Module:
+    if backbone.library == "timm":
+        from pyimgano.models.timm_backbones import build_timm
+
+        return build_timm(backbone, layers, state)
+    if backbone.library == "torchvision":
+        from pyimgano.models.torchvision_backbones import build_torchvision
+
+        return build_torchvision(backbone, layers, state)
+    from pyimgano.models.efficientnet_lite import EfficientNetLite0
+
+    network = EfficientNetLite0().eval()
+    if state is not None:
+        network.load_state_dict(state)
+    return LiteFeatures(network.fold_batch_norm(), layers)
+
+
+def fingerprint(network: nn.Module) -> str:
+    """Return the SHA-256 over a network's parameters and buffers, with their names: what random weights are known by."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

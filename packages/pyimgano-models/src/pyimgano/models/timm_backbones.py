@@ -1,0 +1,111 @@
+"""Backbones of timm: described and built by timm itself, with weights that are already on this machine."""
+
+from __future__ import annotations
+
+from typing import Any, Optional, Sequence
+
+from pyimgano.core.errors import MissingDependencyError, ParameterError, UnknownNameError
+from pyimgano.core.names import unknown_name_hint
+from pyimgano.models.backbones import Backbone, Layer, strides_8_and_16
+from pyimgano.models.weights import Source
+
+__all__ = ["build_timm", "describe_timm", "timm_source"]
+
+
+def _timm() -> Any:
+    try:
+        import timm
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(
+            f"backbones called timm/… need {error.name!r}", hint='pip install "pyimgano-models[torch]"'
+        ) from error
+    return timm
+
+
+def describe_timm(architecture: str) -> Backbone:
+    """Return the description of a timm model (``"resnet18"`` or, with the tag of its weights, ``"resnet18.a1_in1k"``).
+
+    Raises
+    ------
+    UnknownNameError
+        When timm has no such model, or it does not give feature maps.
+    MissingDependencyError
+        When timm is not installed.
+    """
+    timm = _timm()
+    import torch
+
+    plain = architecture.partition(".")[0]
+    if not timm.is_model(plain):
+        known = timm.list_models()
+        raise UnknownNameError(
+            f"timm has no model {plain!r}",
+            where="backbone",
+            hint=unknown_name_hint(plain, known, listing='python -c "import timm; print(timm.list_models())"'),
+        )
+    try:
+        with torch.device("meta"):
+            model = timm.create_model(architecture, pretrained=False)
+            features = timm.create_model(architecture, pretrained=False, features_only=True, out_indices=(0,))
+    except (RuntimeError, ValueError, AttributeError, NotImplementedError) as error:
+        raise UnknownNameError(
+            f"timm's {architecture!r} cannot be used for features: {error}", where="backbone"
+        ) from error
+    info = getattr(features.feature_info, "info", None) or model.feature_info
+    layers = tuple(Layer(str(i["module"]), int(i["num_chs"]), int(i["reduction"])) for i in info)
+    config = model.pretrained_cfg
+    size = tuple(config["input_size"][1:]) if config.get("fixed_input_size") else None
+    return Backbone(
+        f"timm/{architecture}",
+        "timm",
+        architecture,
+        layers,
+        strides_8_and_16(layers),
+        mean=tuple(255.0 * float(v) for v in config["mean"]),
+        std=tuple(255.0 * float(v) for v in config["std"]),
+        fixed_size=size,
+    )
+
+
+def timm_source(architecture: str, weights: str) -> Source:
+    """Return where timm has the weights of a tag (``"default"``: the model's own)."""
+    timm = _timm()
+    plain, _, tag = architecture.partition(".")
+    if weights not in ("default", tag):
+        if tag:
+            raise ParameterError(
+                f"weights = {weights!r} for the backbone timm/{architecture}",
+                where="weights",
+                allowed=f'"default", "{tag}"',
+            )
+        tag = weights
+    tags = [name.partition(".")[2] for name in timm.list_pretrained(f"{plain}.*") + timm.list_pretrained(plain)]
+    if tag and tag not in tags:
+        raise ParameterError(
+            f"timm has no weights {tag!r} of {plain}",
+            where="weights",
+            allowed=", ".join(["default", "random", *dict.fromkeys(tags), "a file"]),
+        )
+    config = timm.get_pretrained_cfg(f"{plain}.{tag}" if tag else plain)
+    if config is None:
+        return Source(tag)
+    return Source(config.tag or tag, config.url or None, config.hf_hub_id or None)
+
+
+def build_timm(backbone: Backbone, layers: Sequence[str], state: Optional[dict[str, Any]]) -> Any:
+    """Return a module that maps (N, 3, H, W) to the layers' features.
+
+    Raises
+    ------
+    RuntimeError
+        When ``state`` does not fit.
+    """
+    timm = _timm()
+    names = [layer.name for layer in backbone.layers]
+    indices = tuple(names.index(layer) for layer in layers)
+    # timm renames what older checkpoints hold; it is given tensors, never a file or an address.
+    source: dict[str, Any] = {} if state is None else {"pretrained_cfg_overlay": {"state_dict": state}}
+    network = timm.create_model(
+        backbone.architecture, pretrained=state is not None, features_only=True, out_indices=indices, **source
+    )
+    return network
