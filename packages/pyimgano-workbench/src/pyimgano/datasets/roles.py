@@ -1,0 +1,29 @@
+"""Which folder names mean what; all compared in lower case."""
+
+from __future__ import annotations
+
+__all__ = ["GOOD", "MASKS", "MASK_SUFFIXES", "PRIVATE", "SPLITS"]
+
+SPLITS = {
+    "train": "train",
+    "training": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "test": "test",
+    "testing": "test",
+    "test_public": "test",
+}
+"""Folder → split."""
+
+PRIVATE = ("test_private", "test_private_mixed")
+"""Folders of MVTec AD 2 whose labels only the evaluation server knows."""
+
+GOOD = ("good", "normal", "ok")
+"""Folders of good images."""
+
+MASKS = ("ground_truth", "groundtruth", "gt", "masks", "mask", "label", "labels")
+"""Folders that hold no images but their masks."""
+
+MASK_SUFFIXES = ("_mask", "", "_gt", "_label")
+"""What follows the image's stem in the stem of its mask, the most specific first."""
