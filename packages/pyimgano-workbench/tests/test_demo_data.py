@@ -11,7 +11,7 @@ import pytest
 from pyimgano.core.errors import MissingDependencyError, ParameterError, PyimganoError
 from pyimgano.core.images import read_image, read_mask
 from pyimgano.core.seeding import generator
-from pyimgano.workbench.defects import Foreign, Scratch, Stain
+from pyimgano.workbench.defects.kinds import Foreign, Scratch, Stain
 from pyimgano.workbench.demo import TEXTURES, textures, write_elpv, write_textures
 from pyimgano.workbench.demo.elpv import elpv_split
 
