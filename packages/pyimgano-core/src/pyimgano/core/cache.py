@@ -94,7 +94,7 @@ def verify_cached(path: Path) -> Mapping[str, Any]:
     Raises
     ------
     WeightsError
-        When the sidecar is missing, or the file's SHA-256 is not the one that it states.
+        When the file cannot be read, the sidecar is missing, or the file's SHA-256 is not the one that it states.
     """
     sidecar = sidecar_path(path)
     if not sidecar.is_file():
@@ -104,10 +104,14 @@ def verify_cached(path: Path) -> Mapping[str, Any]:
             hint="delete the file; it is made or fetched again",
         )
     record: Mapping[str, Any] = load_json(sidecar)
-    actual = sha256_file(path)
-    if actual != record.get("sha256"):
+    stated = record.get("sha256") if isinstance(record, dict) else None
+    try:
+        actual = sha256_file(path)
+    except OSError as error:
+        raise WeightsError(f"cannot read the cached file: {error.strerror or error}", where=str(path)) from error
+    if actual != stated:
         raise WeightsError(
-            f"checksum mismatch: the file has sha256 {actual}, its sidecar states {record.get('sha256')}",
+            f"checksum mismatch: the file has sha256 {actual}, its sidecar states {stated}",
             where=str(path),
             hint="delete the file and its .json; it is made or fetched again",
         )

@@ -7,6 +7,7 @@ disk, and renamed: a process that is killed, or a disk that is full, leaves the 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -57,7 +58,8 @@ def atomic_open(path: PathLike, mode: str = "w") -> Iterator[IO[Any]]:
     except BaseException as error:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
-        if isinstance(error, OSError):
+        # An error of the block's own, about another file or a pipe, is none of writing this one.
+        if isinstance(error, OSError) and error.filename in (None, temporary) and error.errno != errno.EPIPE:
             raise _write_error(target, error) from error
         raise
 
