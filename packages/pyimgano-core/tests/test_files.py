@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from pyimgano.core.errors import PyimganoError
-from pyimgano.core.files import atomic_open, dump_json, dumps_json, load_json, sha256_bytes, sha256_file
+from pyimgano.core.files import atomic_folder, atomic_open, dump_json, dumps_json, load_json, sha256_bytes, sha256_file
 
 POSIX_ONLY = pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither SIGKILL nor file size limits")
 
@@ -183,3 +183,44 @@ def test_checksums_of_file_and_bytes_agree(tmp_path):
     (tmp_path / "x").write_bytes(data)
     assert sha256_file(tmp_path / "x") == sha256_bytes(data)
     assert sha256_bytes(b"") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+
+def test_folder_appears_under_its_name_when_the_block_ends(tmp_path):
+    target = tmp_path / "new" / "folder"
+    with atomic_folder(target) as folder:
+        (folder / "a").write_text("1")
+        assert not target.exists()
+    assert [path.name for path in target.iterdir()] == ["a"]
+    assert [path.name for path in target.parent.iterdir()] == ["folder"]
+
+
+def test_failed_block_leaves_the_old_folder_and_nothing_else(tmp_path):
+    target = tmp_path / "folder"
+    target.mkdir()
+    (target / "old").write_text("1")
+    with pytest.raises(KeyboardInterrupt), atomic_folder(target, replace=True) as folder:
+        (folder / "new").write_text("2")
+        raise KeyboardInterrupt
+    assert [path.name for path in tmp_path.rglob("*")] == ["folder", "old"]
+
+
+def test_folder_that_is_there_is_replaced_only_when_asked(tmp_path):
+    target = tmp_path / "folder"
+    target.mkdir()
+    with atomic_folder(target) as folder:  # an empty one is no loss
+        (folder / "first").write_text("1")
+    with pytest.raises(PyimganoError, match="cannot write") as caught, atomic_folder(target) as folder:
+        (folder / "second").write_text("2")
+    assert caught.value.where == str(target)
+    assert [path.name for path in target.iterdir()] == ["first"]
+    with atomic_folder(target, replace=True) as folder:
+        (folder / "second").write_text("2")
+    assert [path.name for path in tmp_path.rglob("*")] == ["folder", "second"]
+
+
+def test_error_in_a_folder_block_about_something_else_is_not_blamed_on_the_folder(tmp_path):
+    with pytest.raises(FileNotFoundError), atomic_folder(tmp_path / "x"):
+        (tmp_path / "absent.png").read_bytes()
+    with pytest.raises(BrokenPipeError), atomic_folder(tmp_path / "x"):
+        raise BrokenPipeError(32, "Broken pipe")
+    assert os.listdir(tmp_path) == []

@@ -11,6 +11,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import IO, Any, Union
 
 from pyimgano.core.errors import PyimganoError
 
-__all__ = ["atomic_open", "dump_json", "dumps_json", "load_json", "sha256_bytes", "sha256_file"]
+__all__ = ["atomic_folder", "atomic_open", "dump_json", "dumps_json", "load_json", "sha256_bytes", "sha256_file"]
 
 PathLike = Union[str, "os.PathLike[str]"]
 
@@ -60,6 +61,51 @@ def atomic_open(path: PathLike, mode: str = "w") -> Iterator[IO[Any]]:
             os.unlink(temporary)
         # An error of the block's own, about another file or a pipe, is none of writing this one.
         if isinstance(error, OSError) and error.filename in (None, temporary) and error.errno != errno.EPIPE:
+            raise _write_error(target, error) from error
+        raise
+
+
+@contextlib.contextmanager
+def atomic_folder(path: PathLike, *, replace: bool = False) -> Iterator[Path]:
+    """Make a temporary folder beside ``path`` that takes its name when the block ends well, and vanishes otherwise.
+
+    Parameters
+    ----------
+    path : path-like
+        Final name; its parents are made.
+    replace : bool
+        Whether a folder of that name that is not empty is replaced, at the end of the block.
+
+    Raises
+    ------
+    PyimganoError
+        When the folder cannot be made, written into or named; it names the path.
+    """
+    target = Path(path)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name[:40]}.", suffix=".part", dir=target.parent))
+    except OSError as error:
+        raise _write_error(target, error) from error
+    try:
+        yield temporary
+        os.chmod(temporary, 0o777 & ~_umask())
+        if replace and target.is_dir():
+            old = Path(tempfile.mkdtemp(prefix=f".{target.name[:40]}.", suffix=".old", dir=target.parent))
+            os.replace(target, old / "content")
+            os.replace(temporary, target)
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            if target.is_dir():
+                target.rmdir()  # an empty one; Windows renames nothing onto it
+            os.replace(temporary, target)
+    except BaseException as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        # As above; what lies in the folder belongs to it.
+        inside = isinstance(error, OSError) and str(error.filename or temporary).startswith(
+            (str(temporary), str(target))
+        )
+        if isinstance(error, OSError) and inside and error.errno != errno.EPIPE:
             raise _write_error(target, error) from error
         raise
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Callable
 
 from pyimgano.core.errors import PyimganoError
-from pyimgano.core.files import dump_json, load_json
+from pyimgano.core.files import atomic_folder, dump_json, load_json
 
 __all__ = ["MARKER", "write_once"]
 
@@ -37,18 +34,6 @@ def write_once(root: Path, facts: Mapping[str, Any], write: Callable[[Path], Non
             where=str(root),
             hint="choose another --output, or remove the folder",
         )
-    try:
-        root.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{root.name}.", suffix=".part", dir=root.parent))
-    except OSError as error:
-        raise PyimganoError(f"cannot make the folder: {error.strerror or error}", where=str(root)) from error
-    try:
+    with atomic_folder(root) as temporary:
         write(temporary)
         dump_json(record, temporary / MARKER)
-        temporary.chmod(0o755)
-        os.replace(temporary, root)
-    except BaseException as error:
-        shutil.rmtree(temporary, ignore_errors=True)
-        if isinstance(error, OSError):
-            raise PyimganoError(f"cannot write: {error.strerror or error}", where=str(root)) from error
-        raise
