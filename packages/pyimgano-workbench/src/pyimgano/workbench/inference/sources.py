@@ -29,7 +29,7 @@ class Source:
     Attributes
     ----------
     name : str
-        What the record calls it: the path as it was given, with ``/``; for a manifest's rows the path that the row gives.
+        What the record calls it: the path as it was given, with ``/``; the path that a manifest's row gives.
     path : Path
         The file.
     category : str or None

@@ -2,10 +2,12 @@
 
 from pyimgano.workbench.render.maps import MAP_SUFFIX, map_at, mask_of, read_map, write_map
 from pyimgano.workbench.render.overlay import MapScale, draw_outline, overlay
+from pyimgano.workbench.render.pictures import PictureWriter
 
 __all__ = [
     "MAP_SUFFIX",
     "MapScale",
+    "PictureWriter",
     "draw_outline",
     "map_at",
     "mask_of",

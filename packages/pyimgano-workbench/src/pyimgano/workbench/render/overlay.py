@@ -47,6 +47,11 @@ class MapScale:
                 f"low = {self.low:g} is not below threshold = {self.threshold:g}", where="the scale of the maps"
             )
 
+    @classmethod
+    def between(cls, low: float, threshold: float) -> MapScale:
+        """Return the scale of a calibration; maps without any contrast, whose two values meet, get a tiny one."""
+        return cls(min(low, threshold - max(1e-6 * abs(threshold), 1e-12)), threshold)
+
     def levels(self, anomaly_map: np.ndarray) -> np.ndarray:
         """Return map values as float32 levels in [0, 1]; 0.5 is the threshold."""
         import numpy as np

@@ -86,8 +86,8 @@ def _calibration(train: int, validation: Any) -> tuple[dict[str, Any], str]:
             settings["calibration.holdout"] = needed
             return settings, f"alpha = {alpha:g} needs {needed} held-out good images, taken from the {train}."
     total = train if validation is None else validation
-    return (
-        {"calibration.method": "quantile", "calibration.alpha": ALPHAS[0]},
+    reason = (
         f"{total} good images are too few for a guaranteed alpha of {ALPHAS[-1]:g} (it needs "
-        f"{images_needed(ALPHAS[-1])} held-out ones): the threshold is their quantile, which guarantees nothing.",
+        f"{images_needed(ALPHAS[-1])} held-out ones): the threshold is their quantile, which guarantees nothing."
     )
+    return {"calibration.method": "quantile", "calibration.alpha": ALPHAS[0]}, reason

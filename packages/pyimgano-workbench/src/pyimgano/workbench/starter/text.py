@@ -62,8 +62,8 @@ def starter_text(
             tables.append((name, inner))
     for name, inner in tables:
         lines += ["", *_comment(f"{inner.get('description', '')}")]
-        # In YAML a table whose keys are all comments would be null; in TOML a key below a header that is a comment would
-        # fall into the table above.
+        # In YAML a table whose keys are all comments would be null; in TOML a key below a header that is a comment
+        # would fall into the table above.
         used = form == "toml" or any(f"{name}.{key}" in settings for key in inner["properties"])
         lines.append(f"[{name}]" if form == "toml" else f"{name}:" if used else f"#{name}:")
         for key, described in inner["properties"].items():
@@ -89,7 +89,12 @@ def _table(described: Mapping[str, Any], schema: Mapping[str, Any]) -> Optional[
 
 
 def _entry(
-    dotted: str, described: Mapping[str, Any], settings: Mapping[str, Any], shown: Mapping[str, Any], form: str, indent: str
+    dotted: str,
+    described: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    shown: Mapping[str, Any],
+    form: str,
+    indent: str,
 ) -> list[str]:
     key = dotted.rpartition(".")[2]
     lines = [indent + line for line in _comment(_explained(described))]
