@@ -1,0 +1,33 @@
+"""The typed run config: what a run does, from files, ``--set`` options and flags, checked as a whole before it begins.
+
+The only package beside the recipes that uses pydantic.
+"""
+
+from __future__ import annotations
+
+from pyimgano.workbench.config.loading import load_run_config
+from pyimgano.workbench.config.models import (
+    CalibrationConfig,
+    DatasetConfig,
+    EvaluationConfig,
+    ModelConfig,
+    OutputConfig,
+    RunConfig,
+    relative_path,
+    run_config_schema,
+)
+from pyimgano.workbench.config.problems import ConfigProblem, RunConfigError
+
+__all__ = [
+    "CalibrationConfig",
+    "ConfigProblem",
+    "DatasetConfig",
+    "EvaluationConfig",
+    "ModelConfig",
+    "OutputConfig",
+    "RunConfig",
+    "RunConfigError",
+    "load_run_config",
+    "relative_path",
+    "run_config_schema",
+]

@@ -1,0 +1,236 @@
+"""From files, ``--set`` options and flags to a :class:`RunConfig` that is complete and known to be sound."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Optional, Union
+
+from pyimgano.core.errors import ParameterError, PyimganoError, UnknownNameError
+from pyimgano.core.names import unknown_name_hint
+from pyimgano.workbench.config.layers import Layer, file_layer, flag_layer, merge, setting_layer
+from pyimgano.workbench.config.models import RunConfig
+from pyimgano.workbench.config.places import KeyPath
+from pyimgano.workbench.config.problems import ConfigProblem, RunConfigError, from_validation
+
+__all__ = ["load_run_config"]
+
+
+def load_run_config(
+    file: Union[str, os.PathLike[str], None] = None,
+    *,
+    settings: Sequence[str] = (),
+    flags: Optional[Mapping[str, Any]] = None,
+    check_dataset: bool = True,
+) -> RunConfig:
+    """Return a complete run config.
+
+    The order of precedence, the weakest first: defaults, the recipe's preset, ``file``, ``settings`` in their order,
+    ``flags``. Relative paths are relative to the file's folder when they stand in the file, else to the current one.
+
+    Parameters
+    ----------
+    file : path-like, optional
+        A JSON, TOML or YAML file; a run's own ``config.json`` is one.
+    settings : sequence of str
+        ``"a.b=value"`` each, as after ``--set``.
+    flags : mapping, optional
+        Dotted key → value, e.g. ``{"dataset.root": "data", "model.params": {"seed": 3}}``; None values are left out.
+    check_dataset : bool
+        Whether the dataset must be there.
+
+    Raises
+    ------
+    RunConfigError
+        With everything that is wrong: unknown keys, values, names of recipe, preset, model, layout, method, parameters.
+    ConfigError
+        When the file cannot be read or parsed.
+    """
+    layers: list[Layer] = [file_layer(Path(file))] if file is not None else []
+    layers += [setting_layer(setting) for setting in settings]
+    layers += [flag_layer(key, value) for key, value in (flags or {}).items() if value is not None]
+    user = merge([layer.data for layer in layers])
+    problems: list[ConfigProblem] = []
+    data = _with_preset(user, problems)
+    config = _validated(data, problems)
+    _check_names(data, problems, check_dataset=check_dataset)
+    if problems or config is None:
+        raise RunConfigError(_placed(problem, layers) for problem in problems)
+    return config
+
+
+def _with_preset(user: dict[str, Any], problems: list[ConfigProblem]) -> dict[str, Any]:
+    """Put the preset's defaults below what the user set."""
+    from pyimgano.workbench.recipe import preset_defaults, recipe_presets
+
+    name = user.get("recipe", RunConfig.model_fields["recipe"].default)
+    preset = user.get("preset")
+    if not isinstance(name, str) or not isinstance(preset, (str, type(None))):
+        return user  # the validation says so
+    try:
+        presets = recipe_presets(name)
+    except PyimganoError as error:
+        problems.append(_problem(("recipe",), error))
+        return user
+    if preset is None and presets:
+        preset = presets[0]
+    if preset is None:
+        return user
+    if preset not in presets:
+        hint = unknown_name_hint(preset, presets)
+        allowed = ", ".join(presets) or f"none: the recipe {name!r} has no presets"
+        problems.append(ConfigProblem(("preset",), f"unknown preset {preset!r}", allowed=allowed, hint=hint))
+        return user
+    try:
+        defaults = preset_defaults(name, preset)
+    except PyimganoError as error:
+        problems.append(_problem(("recipe",), error))
+        return user
+    model = user.get("model")
+    chosen = model.get("name") if isinstance(model, dict) else None
+    if chosen is not None and chosen != defaults.get("model", {}).get("name"):
+        defaults = {key: value for key, value in defaults.items() if key != "model"}  # parameters of another model
+    return merge([defaults, user, {"preset": preset}])
+
+
+def _validated(data: dict[str, Any], problems: list[ConfigProblem]) -> Optional[RunConfig]:
+    from pydantic import ValidationError
+
+    # A section that is absent is judged as an empty one, so that the message names the key that is missing.
+    filled = {"dataset": {}, "model": {}, **data}
+    try:
+        return RunConfig.model_validate(filled)
+    except ValidationError as error:
+        found = from_validation(error.errors(), _known_keys())
+        if any(problem.path[0] == "recipe" or problem.path[0] == "preset" for problem in problems):
+            # Without its preset a config may lack a model; that is not the user's mistake.
+            found = [problem for problem in found if problem.path != ("model", "name")]
+        problems.extend(found)
+        return None
+
+
+def _known_keys() -> dict[KeyPath, tuple[str, ...]]:
+    known: dict[KeyPath, tuple[str, ...]] = {(): tuple(RunConfig.model_fields)}
+    for name, field in RunConfig.model_fields.items():
+        inner = getattr(field.annotation, "model_fields", None)
+        if inner is not None:
+            known[(name,)] = tuple(inner)
+    return known
+
+
+def _check_names(data: Mapping[str, Any], problems: list[ConfigProblem], *, check_dataset: bool) -> None:
+    """Check what a schema cannot: registered names, and parameters against signatures."""
+    broken = {problem.path for problem in problems}
+    recipe, model, calibration, dataset = (data.get(key) for key in ("recipe", "model", "calibration", "dataset"))
+    if (recipe is None or isinstance(recipe, str)) and ("recipe",) not in broken:
+        _check_recipe(recipe or RunConfig.model_fields["recipe"].default, data.get("recipe_params"), problems)
+    if isinstance(model, dict) and isinstance(model.get("name"), str) and model["name"]:
+        _check_model(model["name"], model.get("params"), problems)
+    if isinstance(calibration, dict):
+        _check_calibration(calibration, problems)
+    if isinstance(dataset, dict):
+        _check_dataset(dataset, problems, check_dataset=check_dataset)
+
+
+def _check_recipe(name: str, params: Any, problems: list[ConfigProblem]) -> None:
+    from pyimgano.workbench.recipe import create_recipe
+
+    if params is not None and not isinstance(params, dict):
+        return
+    try:
+        create_recipe(name, params or {})
+    except ParameterError as error:
+        problems += _parameter_problems(("recipe_params",), error, params or {})
+    except PyimganoError as error:
+        problems.append(_problem(("recipe",), error))
+
+
+def _check_model(name: str, params: Any, problems: list[ConfigProblem]) -> None:
+    from pyimgano.core.creation import create_model
+    from pyimgano.core.registry import MODELS
+
+    if params is not None and not isinstance(params, dict):
+        return
+    try:
+        if not MODELS.get(name).spec.checkpoint:
+            problems.append(
+                ConfigProblem(("model", "name"), f"{name!r} cannot be saved, so a run of it could not be used")
+            )
+            return
+        create_model(name, **(params or {}))  # __init__ only stores, and validate needs no data
+    except ParameterError as error:
+        problems += _parameter_problems(("model", "params"), error, params or {})
+    except PyimganoError as error:
+        problems.append(_problem(("model", "name"), error))
+
+
+def _check_calibration(calibration: Mapping[str, Any], problems: list[ConfigProblem]) -> None:
+    from pyimgano.workbench.calibrate import create_method, method_names
+
+    method, params = calibration.get("method"), calibration.get("params")
+    if method is None:
+        return
+    if not isinstance(method, str) or not (params is None or isinstance(params, dict)):
+        return
+    try:
+        create_method(method, params or {})
+    except UnknownNameError:
+        names = method_names()
+        hint = unknown_name_hint(method, names)
+        problems.append(
+            ConfigProblem(("calibration", "method"), f"unknown method {method!r}", allowed=", ".join(names), hint=hint)
+        )
+    except ParameterError as error:
+        problems += _parameter_problems(("calibration", "params"), error, params or {})
+    except PyimganoError as error:
+        problems.append(_problem(("calibration", "method"), error))
+
+
+def _check_dataset(dataset: Mapping[str, Any], problems: list[ConfigProblem], *, check_dataset: bool) -> None:
+    from pyimgano.core.registry import DATASETS
+
+    layout, root = dataset.get("format"), dataset.get("root")
+    if isinstance(layout, str) and layout != "auto":
+        try:
+            DATASETS.get(layout)
+        except PyimganoError as error:
+            problems.append(_problem(("dataset", "format"), error))
+    if check_dataset and isinstance(root, str) and root and not os.path.exists(root):
+        problems.append(
+            ConfigProblem(
+                ("dataset", "root"), f"there is no {root!r}", hint="relative paths start at the config file's folder"
+            )
+        )
+
+
+def _problem(path: KeyPath, error: PyimganoError) -> ConfigProblem:
+    hint = "; ".join((error.hint or "").splitlines()) or None
+    return ConfigProblem(path, error.message, allowed=error.allowed, hint=hint, exit_code=error.exit_code)
+
+
+def _parameter_problems(path: KeyPath, error: ParameterError, params: Mapping[str, Any]) -> list[ConfigProblem]:
+    """Blame the parameters that the error names, where it names any."""
+    named = [name for name in params if f"{name!r}" in error.message]
+    if not named:
+        first = error.message.split(" ", 1)[0].rstrip(":=")
+        named = [first] if first in params else []
+    problem = _problem(path, error)
+    if not named:
+        return [problem]
+    return [
+        ConfigProblem((*path, name), problem.message, allowed=problem.allowed, hint=problem.hint) for name in named[:1]
+    ] + [ConfigProblem((*path, name), "likewise") for name in named[1:]]
+
+
+def _placed(problem: ConfigProblem, layers: Sequence[Layer]) -> ConfigProblem:
+    """Say where the key is set: in the last layer that sets it, or the nearest table around it."""
+    import dataclasses
+
+    for length in range(len(problem.path), 0, -1):
+        for layer in reversed(layers):
+            place = layer.place(problem.path[:length])
+            if place is not None:
+                return dataclasses.replace(problem, where=place)
+    files = [layer.source for layer in layers if layer.positions]
+    return dataclasses.replace(problem, where=files[0] if files else None)

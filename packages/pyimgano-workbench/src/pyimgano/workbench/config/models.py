@@ -1,0 +1,233 @@
+"""The run config as typed, frozen models: what may be set, to what, and what it does.
+
+A key that is not listed here is refused. Paths are kept absolute in memory; see
+:meth:`RunConfig.to_json` for how they are written.
+"""
+
+# No `from __future__ import annotations`: pydantic evaluates these annotations, on Python 3.9 too.
+
+import math
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal, Optional, Union
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+__all__ = [
+    "CalibrationConfig",
+    "DatasetConfig",
+    "EvaluationConfig",
+    "ModelConfig",
+    "OutputConfig",
+    "RunConfig",
+    "relative_path",
+    "run_config_schema",
+]
+
+RUN_CONFIG_SCHEMA = 1
+
+
+def _plain_json(value: Any) -> Any:
+    """Refuse what strict JSON cannot hold, so that a resolved config can always be written."""
+    from pyimgano.core.files import dumps_json
+
+    try:
+        dumps_json(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"must be made of text, finite numbers, true/false, lists and tables ({error})") from error
+    return value
+
+
+def _holdout(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ValueError("must be a fraction between 0 and 1, or a whole number of images")
+    if value >= 1 and value == int(value):
+        return int(value)
+    if not 0.0 < value < 1.0:
+        raise ValueError("must be a fraction between 0 and 1, or a whole number of images")
+    return float(value)
+
+
+def _value_range(value: Any) -> Any:
+    if value is None:
+        return None
+    numbers = isinstance(value, (list, tuple)) and all(
+        isinstance(part, (int, float)) and not isinstance(part, bool) and math.isfinite(part) for part in value
+    )
+    if not numbers or len(value) != 2 or not value[0] < value[1]:
+        raise ValueError("must be [low, high] with low < high")
+    return (float(value[0]), float(value[1]))
+
+
+def _pixel(value: Any) -> Any:
+    if not isinstance(value, bool) and value != "auto":
+        raise ValueError("must be true, false or 'auto'")
+    return value
+
+
+def _distinct(value: Any) -> Any:
+    if value is not None:
+        if not value:
+            raise ValueError("must name at least one category; leave the key out for all")
+        if len(set(value)) < len(value):
+            raise ValueError("names a category twice")
+    return value
+
+
+def _folder_name(value: Any) -> Any:
+    if isinstance(value, str) and (value in (".", "..") or any(part in value for part in '/\\:*?"<>|\0') or not value):
+        raise ValueError('must be a plain folder name, without / \\ : * ? " < > |')
+    return value
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=False
+    )
+
+
+class DatasetConfig(_Frozen):
+    """Which images."""
+
+    root: str = Field(description="Folder (or manifest file) of the dataset. Relative to this file.", min_length=1)
+    format: str = Field(
+        "auto", description="Layout: a name of `pyimgano datasets list`, or 'auto' to let the readers look."
+    )
+    categories: Annotated[Optional[list[str]], AfterValidator(_distinct)] = Field(
+        None, description="Categories to take; null takes all. One detector is fitted for each."
+    )
+    limit: Optional[int] = Field(
+        None,
+        ge=1,
+        description="At most this many images of each category's train split, and of its test split, "
+        "drawn by seed and stratified by label.",
+    )
+    value_range: Annotated[Optional[tuple[float, float]], BeforeValidator(_value_range)] = Field(
+        None,
+        strict=False,
+        description="Values that become black and white: needed for 10 or 12 bits in 16-bit files, and for floats "
+        "outside [0, 1].",
+    )
+
+
+class ModelConfig(_Frozen):
+    """Which detector."""
+
+    name: str = Field(description="A name of `pyimgano models list`. Default: the preset's.", min_length=1)
+    params: Annotated[dict[str, Any], AfterValidator(_plain_json)] = Field(
+        default_factory=dict,
+        description="Parameters of the model (`pyimgano models info NAME`). Those of the preset's model are its "
+        "defaults.",
+    )
+
+
+class CalibrationConfig(_Frozen):
+    """How the threshold is found, from held-out good images only."""
+
+    method: str = Field(
+        "conformal",
+        description="'conformal' bounds the overkill of new images by alpha; 'quantile' takes the held-out quantile; "
+        "or any component of kind 'threshold'.",
+    )
+    alpha: float = Field(0.05, gt=0.0, lt=1.0, description="Overkill to allow: the share of good images rejected.")
+    holdout: Annotated[Union[int, float], BeforeValidator(_holdout)] = Field(
+        0.2,
+        description="Good training images kept from the fit for the calibration: a fraction below 1, or a number of "
+        "images. Unused where the dataset brings a validation split of its own.",
+    )
+    params: Annotated[dict[str, Any], AfterValidator(_plain_json)] = Field(
+        default_factory=dict, description="Parameters of the method."
+    )
+
+
+class EvaluationConfig(_Frozen):
+    """What is measured on the test split."""
+
+    pixel: Annotated[Union[bool, Literal["auto"]], BeforeValidator(_pixel)] = Field(
+        "auto",
+        description="Pixel metrics: 'auto' where the model has maps and the dataset has masks; true makes their "
+        "absence an error; false leaves them out.",
+    )
+    aupro_limit: float = Field(0.3, gt=0.0, le=1.0, description="False-positive rate up to which AUPRO integrates.")
+
+
+class OutputConfig(_Frozen):
+    """Where the run goes, and what it keeps of each test image."""
+
+    dir: str = Field(
+        "runs", min_length=1, description="Folder that the run directory is made in. Relative to this file."
+    )
+    name: Annotated[Optional[str], AfterValidator(_folder_name)] = Field(
+        None, description="Name of the run directory. Default: <UTC time>_<dataset>_<command>."
+    )
+    maps: bool = Field(False, description="Keep the raw anomaly map of every test image (32-bit float TIFF).")
+    masks: bool = Field(False, description="Keep the predicted defect mask of every test image (PNG, 0/255).")
+    overlays: bool = Field(False, description="Keep a picture of every test image with its heat-map (PNG).")
+
+
+class RunConfig(_Frozen):
+    """One run of a recipe: dataset → fit → calibration → evaluation → artifacts."""
+
+    schema_version: Literal[1] = Field(RUN_CONFIG_SCHEMA, description="Version of this schema.")
+    recipe: str = Field("industrial-adapt", description="A name of `pyimgano recipes list`.")
+    recipe_params: Annotated[dict[str, Any], AfterValidator(_plain_json)] = Field(
+        default_factory=dict, description="Parameters of the recipe, where it has any."
+    )
+    preset: Optional[str] = Field(
+        None, description="Defaults to start from; what is set here always wins. Null: the recipe's first preset."
+    )
+    seed: int = Field(0, ge=0, description="Every random choice of the run follows from it.")
+    dataset: DatasetConfig
+    model: ModelConfig
+    calibration: CalibrationConfig = Field(default_factory=CalibrationConfig)
+    evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
+    output: OutputConfig = Field(default_factory=OutputConfig)
+    on_error: Literal["error", "skip"] = Field(
+        "error",
+        description="An unreadable training image: 'error' ends the run and names it; 'skip' leaves it out and lists "
+        "it in the report.",
+    )
+    max_errors: int = Field(
+        0,
+        ge=0,
+        description="Unreadable test images to tolerate. Each is an error record and never a score; with more of them "
+        "the run still completes, and the command ends with exit code 4.",
+    )
+    batch_size: Optional[int] = Field(
+        None, ge=1, description="Images per step. Default: the model's own. It never changes a score."
+    )
+
+    def to_json(self, *, relative_to: Optional["os.PathLike[str]"] = None) -> dict[str, Any]:
+        """Return the config as a JSON-friendly mapping.
+
+        Parameters
+        ----------
+        relative_to : path-like, optional
+            Folder that ``dataset.root`` and ``output.dir`` are made relative to, which is the folder of the file that
+            the config goes into; loading it from there gives the same config.
+        """
+        data = self.model_dump(mode="json")
+        if relative_to is not None:
+            data["dataset"]["root"] = relative_path(self.dataset.root, relative_to)
+            data["output"]["dir"] = relative_path(self.output.dir, relative_to)
+        return data
+
+
+def relative_path(path: Union[str, "os.PathLike[str]"], folder: Union[str, "os.PathLike[str]"]) -> str:
+    """Return ``path`` relative to ``folder``, with ``/``; absolute only where they lie on different drives."""
+    try:
+        # Real paths, so that `..` means the same whichever link the folder is reached by.
+        return Path(os.path.relpath(os.path.realpath(path), os.path.realpath(folder))).as_posix()
+    except ValueError:  # Windows: no relative path leads to another drive
+        return Path(os.path.abspath(path)).as_posix()
+
+
+def run_config_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a run config file, in which the preset's model may be left out."""
+    schema = RunConfig.model_json_schema()
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    # A file may leave the model to the preset, and the dataset to --dataset.
+    schema.pop("required", None)
+    schema["$defs"]["ModelConfig"].pop("required", None)
+    schema["$defs"]["DatasetConfig"].pop("required", None)
+    return schema

@@ -1,0 +1,128 @@
+"""One image's verdict, as one line of JSON.
+
+A line has no schema version of its own: that of ``per_image.jsonl`` stands in the report beside it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Optional
+
+from pyimgano.core.errors import RunError
+from pyimgano.core.files import atomic_open, dumps_json
+from pyimgano.workbench.calibrate.card import CalibrationCard
+
+__all__ = ["PREDICTION_SCHEMA", "RECORD_FIELDS", "PredictionRecord", "read_records", "write_records"]
+
+PREDICTION_SCHEMA = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class PredictionRecord:
+    """What is known of one image. What is None is left out of its line.
+
+    Attributes
+    ----------
+    image : str
+        Path relative to the dataset's (or the input's) root, with ``/``.
+    category : str or None
+        Object or texture.
+    label : int or None
+        0 good, 1 defective, None unknown.
+    defect : str or None
+        Kind of defect, as the dataset names it.
+    score : float or None
+        Raw image score; higher is more anomalous. None only beside ``error``.
+    threshold : float or None
+        The decision is ``"defective"`` where score ≥ threshold.
+    decision : str or None
+        ``"good"`` or ``"defective"``.
+    p_value : float or None
+        Share of the held-out good images (and this one) that score at least as high: (1 + #{≥ score}) / (n + 1).
+    map, mask, overlay : str or None
+        Files that were written, relative to the folder of the JSONL file.
+    error : str or None
+        Why there is no score. Such an image has no decision either.
+    """
+
+    image: str
+    category: Optional[str] = None
+    label: Optional[int] = None
+    defect: Optional[str] = None
+    score: Optional[float] = None
+    threshold: Optional[float] = None
+    decision: Optional[str] = None
+    p_value: Optional[float] = None
+    map: Optional[str] = None
+    mask: Optional[str] = None
+    overlay: Optional[str] = None
+    error: Optional[str] = None
+
+    @classmethod
+    def scored(cls, image: str, score: float, card: Optional[CalibrationCard] = None, **known: Any) -> PredictionRecord:
+        """Return the record of a scored image, with decision and p-value where there is a calibration card."""
+        if card is None:
+            return cls(image, score=score, **known)
+        return cls(
+            image,
+            score=score,
+            threshold=card.threshold,
+            decision=card.decision(score),
+            p_value=card.p_value(score),
+            **known,
+        )
+
+    @classmethod
+    def failed(cls, image: str, error: Exception, **known: Any) -> PredictionRecord:
+        """Return the record of an image that could not be scored; it keeps the message, not the machine's paths."""
+        message = getattr(error, "message", None) or str(error)
+        return cls(image, error=f"{type(error).__name__}: {message}", **known)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields that are not None, in their order."""
+        return {name: value for name in RECORD_FIELDS if (value := getattr(self, name)) is not None}
+
+    def to_line(self) -> str:
+        """Return the record as one line of strict JSON, without its line end."""
+        return dumps_json(self.to_json())
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> PredictionRecord:
+        """Return the record that :meth:`to_json` gave."""
+        return cls(**data)
+
+
+RECORD_FIELDS: tuple[str, ...] = tuple(field.name for field in dataclasses.fields(PredictionRecord))
+"""The keys of a line, in their order; also the columns of a CSV."""
+
+
+def write_records(records: Iterable[PredictionRecord], path: Path) -> None:
+    """Write records as JSONL, atomically, one by one as they come."""
+    with atomic_open(path) as stream:
+        for record in records:
+            stream.write(record.to_line() + "\n")
+
+
+def read_records(path: Path) -> list[PredictionRecord]:
+    """Read a JSONL file of records.
+
+    Raises
+    ------
+    RunError
+        When it cannot be read; it names the line.
+    """
+    import json
+
+    records = []
+    try:
+        with open(path, encoding="utf-8") as stream:
+            for number, line in enumerate(stream, 1):
+                try:
+                    records.append(PredictionRecord.from_json(json.loads(line)))
+                except (TypeError, ValueError) as error:
+                    raise RunError(f"not a prediction record: {error}", where=f"{path}:{number}") from error
+    except OSError as error:
+        raise RunError(f"cannot read: {error.strerror or error}", where=str(path)) from error
+    return records

