@@ -198,9 +198,14 @@ def test_failed_block_leaves_the_old_folder_and_nothing_else(tmp_path):
     target = tmp_path / "folder"
     target.mkdir()
     (target / "old").write_text("1")
-    with pytest.raises(KeyboardInterrupt), atomic_folder(target, replace=True) as folder:
-        (folder / "new").write_text("2")
-        raise KeyboardInterrupt
+
+    def interrupted():
+        with atomic_folder(target, replace=True) as folder:
+            (folder / "new").write_text("2")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert [path.name for path in tmp_path.rglob("*")] == ["folder", "old"]
 
 
