@@ -9,6 +9,10 @@ import re
 from typing import Any
 
 TIMM_NAME = "tf_efficientnet_lite0"
+PIXEL_MEAN = 127.0
+PIXEL_DEVIATION = 128.0
+"""The network was trained on ``(pixel - 127) / 128`` of pixels 0 … 255."""
+
 _STAGE_LENGTHS = (1, 2, 2, 3, 3, 4, 1)
 _TOP = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
 _FIRST_STAGE = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}

@@ -14,6 +14,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from benchmarks import lite0
 from benchmarks.elpv import Split, mono_split
 from benchmarks.measure import latencies, serve, stopwatch
 
@@ -22,7 +23,7 @@ PATCHCORE_LAYERS = ["blocks.2", "blocks.4"]
 PADIM_LAYERS = ["blocks.1", "blocks.2", "blocks.4"]
 
 
-def build(model: str, *, ratio: float = 0.01) -> Any:
+def build(model: str, *, ratio: float = 0.01, pixels: str = "backbone") -> Any:
     """Return the peer's model with the ImageNet weights of the package.
 
     Parameters
@@ -31,6 +32,9 @@ def build(model: str, *, ratio: float = 0.01) -> Any:
         Which model.
     ratio : float
         PatchCore's coreset sampling ratio.
+    pixels : {"backbone", "default"}
+        How pixels are normalised: as the backbone was trained (which is what the project does), or as the peer does
+        unless told otherwise (the usual ImageNet mean and deviation).
 
     Returns
     -------
@@ -40,12 +44,10 @@ def build(model: str, *, ratio: float = 0.01) -> Any:
     from anomalib.models import Padim, Patchcore
     from anomalib.post_processing import PostProcessor
 
-    from benchmarks import lite0
-
     common: dict[str, Any] = {
         "backbone": lite0.TIMM_NAME,
         "pre_trained": False,
-        "pre_processor": Patchcore.configure_pre_processor(image_size=IMAGE_SIZE),
+        "pre_processor": _pre_processor(pixels),
         "post_processor": PostProcessor(enable_normalization=False, enable_thresholding=False),
         "evaluator": False,
         "visualizer": False,
@@ -56,6 +58,24 @@ def build(model: str, *, ratio: float = 0.01) -> Any:
         made = Padim(layers=PADIM_LAYERS, n_features=100, **common)
     lite0.load_into(made.model.feature_extractor.feature_extractor)
     return made
+
+
+def _pre_processor(pixels: str) -> Any:
+    """Return the peer's pre-processor: antialiased resizing, then one of the two normalisations."""
+    from anomalib.models import Patchcore
+    from anomalib.pre_processing import PreProcessor
+    from torchvision.transforms.v2 import Compose, Normalize, Resize
+
+    if pixels == "default":
+        return Patchcore.configure_pre_processor(image_size=IMAGE_SIZE)
+    return PreProcessor(
+        transform=Compose(
+            [
+                Resize(IMAGE_SIZE, antialias=True),
+                Normalize(mean=[lite0.PIXEL_MEAN / 255] * 3, std=[lite0.PIXEL_DEVIATION / 255] * 3),
+            ]
+        )
+    )
 
 
 def folder_of(split: Split, root: Path) -> None:
@@ -116,6 +136,7 @@ def fit_predict(
     latency_repeats: int = 0,
     workers: int = 8,
     ratio: float = 0.01,
+    pixels: str = "backbone",
 ) -> dict[str, Any]:
     """Fit with ``Engine.fit`` and, if asked for, score the test images with ``Engine.predict``.
 
@@ -137,6 +158,8 @@ def fit_predict(
         Number of the peer's data-loading processes (its default is 8).
     ratio : float
         PatchCore's coreset sampling ratio.
+    pixels : {"backbone", "default"}
+        See :func:`build`.
 
     Returns
     -------
@@ -170,7 +193,7 @@ def fit_predict(
             limit_val_batches=0,
         )
         with stopwatch(result, "build_seconds"):
-            module = build(model, ratio=ratio)
+            module = build(model, ratio=ratio, pixels=pixels)
         with stopwatch(result, "fit_seconds"):
             engine.fit(model=module, datamodule=data)
         result["fit_peak_rss_mb"] = peak_rss_mb()
