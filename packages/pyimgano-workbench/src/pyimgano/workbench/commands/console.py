@@ -1,0 +1,113 @@
+"""What the workbench's commands show: data on stdout, messages and progress on stderr.
+
+Progress is a bar on a terminal. Elsewhere it is one line when a stage begins and one when it ends, so that the log of a
+scheduled job stays readable. ``pyimgano --quiet`` silences both.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, Callable, Optional
+
+import typer
+
+__all__ = ["ConsoleProgress", "print_json", "print_table", "say"]
+
+
+def wants_messages() -> bool:
+    """Tell whether messages are wanted: they are, unless the command line was told to be quiet."""
+    return logging.getLogger("pyimgano").isEnabledFor(logging.INFO)
+
+
+def say(text: str = "") -> None:
+    """Print a message to stderr, for people."""
+    if wants_messages():
+        with contextlib.suppress(OSError, ValueError):  # that nobody is left to read it is no error
+            _echo(text, sys.stderr)
+
+
+def print_json(value: Any) -> None:
+    """Print strict, indented JSON to stdout."""
+    from pyimgano.core.files import dumps_json
+
+    _echo(dumps_json(value, indent=2), sys.stdout)
+
+
+def _echo(text: str, stream: Any) -> None:
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    typer.echo(text.encode(encoding, "backslashreplace").decode(encoding), file=stream)
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, stream: Optional[Any] = None) -> None:
+    """Print rows of text below their column titles, aligned; nothing is cut.
+
+    Parameters
+    ----------
+    columns : sequence of str
+        Titles.
+    rows : sequence of sequence of str
+        Cells. Those of a column in which all are numbers stand to the right.
+    stream : file, optional
+        Default: stdout.
+    """
+    target = sys.stdout if stream is None else stream
+    widths = [max(len(str(row[index])) for row in (columns, *rows)) for index in range(len(columns))]
+    numeric = [bool(rows) and all(_is_number(row[index]) for row in rows) for index in range(len(columns))]
+    for row in (columns, *rows):
+        cells = [
+            str(cell).rjust(width) if right else str(cell).ljust(width)
+            for cell, width, right in zip(row, widths, numeric)
+        ]
+        _echo("  ".join(cells).rstrip(), target)
+
+
+def _is_number(cell: str) -> bool:
+    return not cell or cell[0].isdigit() or cell[0] in "-–±" or cell == "n/a"
+
+
+class ConsoleProgress:
+    """Shows the progress of long work on stderr (see :class:`pyimgano.workbench.progress.Progress`)."""
+
+    def __init__(self) -> None:
+        self._bar = wants_messages() and sys.stderr is not None and sys.stderr.isatty()
+
+    @contextlib.contextmanager
+    def stage(self, title: str, total: Optional[int] = None) -> Iterator[Callable[[int], None]]:
+        """Show one stage; the function that it gives is called with the number of items done."""
+        if self._bar:
+            with self._drawn(title, total) as advance:
+                yield advance
+            return
+        of = f" ({total})" if total is not None else ""
+        say(f"{title}{of} …")
+        started = time.perf_counter()
+        count, lock = 0, threading.Lock()
+
+        def advance_count(items: int) -> None:
+            nonlocal count
+            with lock:
+                count += items
+
+        yield advance_count
+        done = f", {count} done" if count and count != total else ""
+        say(f"{title}: {time.perf_counter() - started:.1f} s{done}")
+
+    @contextlib.contextmanager
+    def _drawn(self, title: str, total: Optional[int]) -> Iterator[Callable[[int], None]]:
+        from rich.console import Console
+        from rich.markup import escape
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=Console(stderr=True)) as progress:
+            task = progress.add_task(escape(title), total=total)
+            yield lambda items: progress.advance(task, items)
+
+    def note(self, text: str) -> None:
+        """Show a message."""
+        say(text)
