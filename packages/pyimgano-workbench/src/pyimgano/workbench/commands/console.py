@@ -1,4 +1,4 @@
-"""What the workbench's commands show: data on stdout, messages and progress on stderr.
+"""What the workbench's commands tell people: messages and progress, on stderr. Data goes through ``printing``.
 
 Progress is a bar on a terminal. Elsewhere it is one line when a stage begins and one when it ends, so that the log of a
 scheduled job stays readable. ``pyimgano --quiet`` silences both.
@@ -11,12 +11,12 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from typing import Any, Callable, Optional
+from collections.abc import Iterator
+from typing import Callable, Optional
 
 import typer
 
-__all__ = ["ConsoleProgress", "print_json", "print_table", "say"]
+__all__ = ["ConsoleProgress", "say"]
 
 
 def wants_messages() -> bool:
@@ -28,46 +28,8 @@ def say(text: str = "") -> None:
     """Print a message to stderr, for people."""
     if wants_messages():
         with contextlib.suppress(OSError, ValueError):  # that nobody is left to read it is no error
-            _echo(text, sys.stderr)
-
-
-def print_json(value: Any) -> None:
-    """Print strict, indented JSON to stdout."""
-    from pyimgano.core.files import dumps_json
-
-    _echo(dumps_json(value, indent=2), sys.stdout)
-
-
-def _echo(text: str, stream: Any) -> None:
-    encoding = getattr(stream, "encoding", None) or "utf-8"
-    typer.echo(text.encode(encoding, "backslashreplace").decode(encoding), file=stream)
-
-
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, stream: Optional[Any] = None) -> None:
-    """Print rows of text below their column titles, aligned; nothing is cut.
-
-    Parameters
-    ----------
-    columns : sequence of str
-        Titles.
-    rows : sequence of sequence of str
-        Cells. Those of a column in which all are numbers stand to the right.
-    stream : file, optional
-        Default: stdout.
-    """
-    target = sys.stdout if stream is None else stream
-    widths = [max(len(str(row[index])) for row in (columns, *rows)) for index in range(len(columns))]
-    numeric = [bool(rows) and all(_is_number(row[index]) for row in rows) for index in range(len(columns))]
-    for row in (columns, *rows):
-        cells = [
-            str(cell).rjust(width) if right else str(cell).ljust(width)
-            for cell, width, right in zip(row, widths, numeric)
-        ]
-        _echo("  ".join(cells).rstrip(), target)
-
-
-def _is_number(cell: str) -> bool:
-    return not cell or cell[0].isdigit() or cell[0] in "-–±" or cell == "n/a"
+            encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
+            typer.echo(text.encode(encoding, "backslashreplace").decode(encoding), err=True)
 
 
 class ConsoleProgress:
