@@ -1,7 +1,7 @@
 """Detectors and feature extractors.
 
-This package's own names are those of :mod:`pyimgano.core.creation`: what they create may come from any distribution that
-registers models. Importing it imports neither numpy nor torch.
+This package's own names are those of :mod:`pyimgano.core.creation`: what they create may come from any distribution
+that registers models. Importing it imports neither numpy nor torch.
 """
 
 from __future__ import annotations

