@@ -215,10 +215,13 @@ def as_rgb8(source: Any, *, value_range: Optional[ValueRange] = None, where: Opt
 def read_mask(path: PathLike, *, shape: Optional[tuple[int, int]] = None) -> np.ndarray:
     """Read a ground-truth mask: everything that is not 0 is defect.
 
+    Of a PNG with a palette the indices count, not the colours, which may all be black; unless index 0 is not black and
+    black pixels are there, which then are the background. Of a JPEG, whose zeros are blurred, values from 128 on count.
+
     Parameters
     ----------
     path : path-like
-        Image file; class ids, palette colours and 0/255 alike.
+        Image file; class ids, palettes and 0/255 alike.
     shape : (int, int), optional
         (H, W) of the image that it belongs to.
 
@@ -232,15 +235,61 @@ def read_mask(path: PathLike, *, shape: Optional[tuple[int, int]] = None) -> np.
     ImageError
         When it cannot be read, or has another size than its image.
     """
-    mask = decode_image(read_bytes(path), where=str(path))
-    mask = (mask != 0) if mask.ndim == 2 else (mask != 0).any(axis=2)
+    where = str(path)
+    data = read_bytes(path)
+    mask = _palette_mask(data, where)
+    if mask is None:
+        values = decode_image(data, where=where)
+        mask = values >= 128 if data[:2] == b"\xff\xd8" else values != 0
+        mask = mask if mask.ndim == 2 else mask.any(axis=2)
     if shape is not None and mask.shape != tuple(shape):
         raise ImageError(
             f"the mask has {mask.shape[1]}×{mask.shape[0]} pixels, its image {shape[1]}×{shape[0]}",
-            where=str(path),
+            where=where,
             allowed="a mask of the image's own size",
         )
     return mask
+
+
+def _palette_mask(data: bytes, where: str) -> Optional[np.ndarray]:
+    """Return the mask that a PNG's palette indices mean, or None when the file is no PNG with a palette."""
+    import struct
+    import zlib
+
+    import numpy as np
+
+    if data[:8] != b"\x89PNG\r\n\x1a\n" or data[25:26] != b"\x03":  # the colour type of the header
+        return None
+    # OpenCV returns colours only. The same file without its palette is a grey image of the indices.
+    parts = [data[:8]]
+    palette = b""
+    position = 8
+    while position + 8 <= len(data):
+        size, kind = struct.unpack(">I4s", data[position : position + 8])
+        body = data[position + 8 : position + 8 + size]
+        if kind == b"PLTE":
+            palette = body
+        elif kind == b"IHDR":
+            body = body[:9] + b"\x00" + body[10:]
+            parts.append(struct.pack(">I4s", size, kind) + body + struct.pack(">I", zlib.crc32(kind + body)))
+        elif kind != b"tRNS":
+            parts.append(data[position : position + 12 + size])
+        position += 12 + size
+    indices = decode_image(b"".join(parts), where=where)
+    if indices.ndim != 2:
+        raise ImageError("the palette's indices cannot be read", where=where)
+    background = indices == 0
+    depth = data[24]
+    if palette[:3] != b"\0\0\0" and depth <= 8:
+        # Below 8 bits the indices come stretched to 0 … 255.
+        colours = np.zeros((256, 3), np.uint8)
+        known = np.frombuffer(palette[: len(palette) // 3 * 3], np.uint8).reshape(-1, 3)[:256]
+        colours[: len(known)] = known
+        black = ~colours[np.rint(indices * ((2**depth - 1) / 255.0)).astype(np.intp)].any(axis=2)
+        if black.any():
+            background = black
+    result: np.ndarray = ~background
+    return result
 
 
 def write_png(image: np.ndarray, path: PathLike) -> None:

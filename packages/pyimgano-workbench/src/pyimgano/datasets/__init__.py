@@ -10,9 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pyimgano.datasets.inspection import inspect_dataset
-
     from pyimgano.datasets.hashing import ContentHashes
+    from pyimgano.datasets.inspection import inspect_samples
     from pyimgano.datasets.load import load_image, load_mask
     from pyimgano.datasets.reading import read_dataset
     from pyimgano.datasets.splits import (
@@ -30,7 +29,7 @@ __all__ = [
     "assign_splits",
     "check_disjoint",
     "fingerprint",
-    "inspect_dataset",
+    "inspect_samples",
     "limit_samples",
     "load_image",
     "load_mask",
@@ -45,7 +44,7 @@ _HOMES = {
     "assign_splits": "splits",
     "check_disjoint": "splits",
     "fingerprint": "splits",
-    "inspect_dataset": "inspection",
+    "inspect_samples": "inspection",
     "limit_samples": "splits",
     "load_image": "load",
     "load_mask": "load",

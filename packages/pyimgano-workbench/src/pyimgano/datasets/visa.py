@@ -128,30 +128,31 @@ def _read_table(base: Path, table: Path, categories: Optional[Sequence[str]]) ->
         with open(table, encoding="utf-8-sig", newline="") as stream:
             reader = csv.reader(stream)
             next(reader)
-            for row in reader:
-                if any(row):
-                    rows.append((reader.line_num, dict(zip(HEADER, (cell.strip() for cell in row)))))
+            for cells in reader:
+                if any(cells):
+                    padded = [cell.strip() for cell in cells] + [""] * len(HEADER)
+                    rows.append((reader.line_num, dict(zip(HEADER, padded))))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(f"cannot read the split file: {error}", where=str(table)) from error
-    chosen = _choose(sorted({row.get("object", "") for _, row in rows}), categories, str(table))
+    chosen = _choose(sorted({row["object"] for _, row in rows}), categories, str(table))
     files = _Files(base)
     samples: list[Sample] = []
     missing: list[str] = []
     for line, row in rows:
-        if row.get("object") not in chosen:
+        if row["object"] not in chosen:
             continue
         where = f"{table}:{line}"
-        if row.get("split") not in ("train", "test"):
-            raise DatasetError(f"split {row.get('split')!r}", where=where, allowed="train, test")
-        if row.get("label") not in ("normal", "anomaly"):
-            raise DatasetError(f"label {row.get('label')!r}", where=where, allowed="normal, anomaly")
+        if row["split"] not in ("train", "test"):
+            raise DatasetError(f"split {row['split']!r}", where=where, allowed="train, test")
+        if row["label"] not in ("normal", "anomaly"):
+            raise DatasetError(f"label {row['label']!r}", where=where, allowed="normal, anomaly")
         defective = row["label"] == "anomaly"
-        image = files.find(row.get("image", ""))
-        mask = files.find(row["mask"]) if row.get("mask") and defective else None
+        image = files.find(row["image"])
+        mask = files.find(row["mask"]) if row["mask"] and defective else None
         if image is None:
-            missing.append(row.get("image", ""))
+            missing.append(row["image"])
             continue
-        if row.get("mask") and defective and mask is None:
+        if row["mask"] and defective and mask is None:
             missing.append(row["mask"])
         samples.append(
             Sample(

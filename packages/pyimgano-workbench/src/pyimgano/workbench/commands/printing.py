@@ -1,0 +1,64 @@
+"""What the workbench's commands print to stdout: data; rich on a terminal, plain lines everywhere else."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+__all__ = ["print_json", "print_table", "print_text"]
+
+
+def print_text(text: str = "") -> None:
+    """Print text to stdout; characters that its encoding lacks are escaped."""
+    if sys.stdout is None:  # closed by who started this process, as `>&-` does
+        return
+    try:
+        sys.stdout.write(text + "\n")
+    except UnicodeEncodeError:
+        encoding = sys.stdout.encoding
+        sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+
+
+def print_json(value: Any) -> None:
+    """Print strict, indented JSON to stdout."""
+    from pyimgano.core.files import dumps_json
+
+    print_text(dumps_json(value, indent=2))
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, titles: bool = False) -> None:
+    """Print rows of text; on a terminal below their titles, elsewhere one line per row with nothing cut.
+
+    Parameters
+    ----------
+    columns : sequence of str
+        Titles.
+    rows : sequence of sequence of str
+        Cells. Those of a column in which all are numbers stand to the right.
+    titles : bool
+        Print the titles even when the output is not a terminal.
+    """
+    numeric = [bool(rows) and all(_is_number(row[index]) for row in rows) for index in range(len(columns))]
+    if sys.stdout is not None and sys.stdout.isatty():
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for index, title in enumerate(columns):
+            style = "cyan" if index == 0 else None
+            table.add_column(title, overflow="fold", style=style, justify="right" if numeric[index] else "left")
+        for row in rows:
+            table.add_row(*(Text(cell) for cell in row))
+        Console().print(table)
+        return
+    shown = [tuple(columns), *rows] if titles else list(rows)
+    widths = [max((len(row[index]) for row in shown), default=0) for index in range(len(columns))]
+    for row in shown:
+        cells = [cell.rjust(width) if right else cell.ljust(width) for cell, width, right in zip(row, widths, numeric)]
+        print_text("  ".join(cells).rstrip())
+
+
+def _is_number(cell: str) -> bool:
+    return not cell or cell == "n/a" or cell[0].isdigit() or cell[0] in "-–±"
