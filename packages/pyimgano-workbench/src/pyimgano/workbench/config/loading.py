@@ -10,7 +10,7 @@ from typing import Any, Optional, Union
 from pyimgano.core.errors import ParameterError, PyimganoError, UnknownNameError
 from pyimgano.core.names import unknown_name_hint
 from pyimgano.workbench.config.layers import Layer, file_layer, flag_layer, merge, setting_layer
-from pyimgano.workbench.config.models import RunConfig
+from pyimgano.workbench.config.models import OutputConfig, RunConfig
 from pyimgano.workbench.config.places import KeyPath
 from pyimgano.workbench.config.problems import ConfigProblem, RunConfigError, from_validation
 
@@ -52,7 +52,9 @@ def load_run_config(
     layers += [flag_layer(key, value) for key, value in (flags or {}).items() if value is not None]
     user = merge([layer.data for layer in layers])
     problems: list[ConfigProblem] = []
-    data = _with_preset(user, problems)
+    # A path that nobody gives is relative to the current folder, like one that a flag gives.
+    home = {"output": {"dir": os.path.abspath(OutputConfig().dir)}}
+    data = merge([home, _with_preset(user, problems)])
     config = _validated(data, problems)
     _check_names(data, problems, check_dataset=check_dataset)
     if problems or config is None:

@@ -9,7 +9,7 @@ from pyimgano.workbench.evaluate.metric import Metric
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["clopper_pearson", "decision_metrics"]
+__all__ = ["clopper_pearson", "confusion", "decision_metrics"]
 
 CONFIDENCE = 0.95
 
@@ -37,6 +37,30 @@ def clopper_pearson(successes: int, n: int, *, confidence: float = CONFIDENCE) -
     return low, high
 
 
+def confusion(scores: np.ndarray, labels: np.ndarray, threshold: float) -> dict[str, int]:
+    """Count what a threshold does: ``rejected_defective``, ``rejected_good``, ``passed_good``, ``passed_defective``.
+
+    Parameters
+    ----------
+    scores : ndarray, (N,) float
+        Image scores; an image is rejected where score ≥ threshold.
+    labels : ndarray, (N,) {0, 1}
+        1 is defective.
+    threshold : float
+        The calibrated one.
+    """
+    import numpy as np
+
+    rejected = np.asarray(scores) >= threshold
+    defective = np.asarray(labels) == 1
+    return {
+        "rejected_defective": int((rejected & defective).sum()),
+        "rejected_good": int((rejected & ~defective).sum()),
+        "passed_good": int((~rejected & ~defective).sum()),
+        "passed_defective": int((~rejected & defective).sum()),
+    }
+
+
 def decision_metrics(scores: np.ndarray, labels: np.ndarray, threshold: float) -> dict[str, Metric]:
     """Return overkill, escape, precision and recall at a threshold.
 
@@ -55,12 +79,9 @@ def decision_metrics(scores: np.ndarray, labels: np.ndarray, threshold: float) -
         ``overkill`` (good images rejected) and ``escape`` (defective ones passed), each with its Clopper–Pearson
         interval; ``precision`` and ``recall`` of the class *defective*.
     """
-    import numpy as np
-
-    rejected = np.asarray(scores) >= threshold
-    defective = np.asarray(labels) == 1
-    n_good, n_defective = int((~defective).sum()), int(defective.sum())
-    true, false = int((rejected & defective).sum()), int((rejected & ~defective).sum())
+    counts = confusion(scores, labels, threshold)
+    false, true = counts["rejected_good"], counts["rejected_defective"]
+    n_good, n_defective = false + counts["passed_good"], true + counts["passed_defective"]
     return {
         "overkill": _rate(false, n_good, "good"),
         "escape": _rate(n_defective - true, n_defective, "defective"),

@@ -29,7 +29,11 @@ def undefined_pixel_metrics(reason: str, **n: int) -> dict[str, Metric]:
 
 
 def pixel_metrics(
-    load: Callable[[int], tuple[np.ndarray, np.ndarray]], defective: Sequence[bool], *, limit: float = 0.3
+    load: Callable[[int], tuple[np.ndarray, np.ndarray]],
+    defective: Sequence[bool],
+    *,
+    limit: float = 0.3,
+    left_out: int = 0,
 ) -> dict[str, Metric]:
     """Return pixel AUROC, AP, F1max (with its threshold) and AUPRO.
 
@@ -42,6 +46,8 @@ def pixel_metrics(
         For each image whether its ground truth may hold defective pixels.
     limit : float
         False-positive rate up to which AUPRO integrates.
+    left_out : int
+        Images whose defective pixels are not known, for the report.
 
     Notes
     -----
@@ -53,6 +59,8 @@ def pixel_metrics(
     marked = [index for index, flag in enumerate(defective) if flag]
     scores, weights, n_regions = _defective_pixels(load, marked)
     n = {"images": len(defective), "regions": n_regions, "defective_pixels": int(scores.size)}
+    if left_out:
+        n["images_without_ground_truth"] = left_out
     if scores.size == 0:
         return undefined_pixel_metrics("no defective pixels in the ground truth", **n)
     ranking = Ranking(scores, weights)

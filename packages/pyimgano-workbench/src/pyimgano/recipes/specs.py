@@ -1,0 +1,18 @@
+"""The recipes that come with the workbench, for listings. Imports nothing but specs."""
+
+from __future__ import annotations
+
+from pyimgano.core.specs import RecipeSpec
+
+__all__ = ["RECIPES"]
+
+RECIPES: tuple[RecipeSpec, ...] = (
+    RecipeSpec(
+        "industrial-adapt",
+        "Fit on good images, calibrate on held-out good ones, evaluate, and keep what inference needs",
+        "pyimgano.recipes.industrial_adapt:IndustrialAdapt",
+        tags=("one-class",),
+        parameters="none: everything is set in the run config (pyimgano schema run-config)",
+        presets=("balanced", "fast", "accurate"),
+    ),
+)

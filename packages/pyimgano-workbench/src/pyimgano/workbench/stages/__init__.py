@@ -1,0 +1,22 @@
+"""The stages of a run, for recipes to put together: data → fit → calibration → evaluation → artifacts.
+
+Each takes what the one before returned, and leaves what it made in the run directory, so that an interrupted run can go
+on behind the last one that was finished.
+"""
+
+from pyimgano.workbench.stages.artifacts import write_artifacts
+from pyimgano.workbench.stages.calibration import calibrate_category
+from pyimgano.workbench.stages.data import CategoryData, RunData, prepare_data
+from pyimgano.workbench.stages.evaluation import evaluate_category
+from pyimgano.workbench.stages.fitting import Fitted, fit_category
+
+__all__ = [
+    "CategoryData",
+    "Fitted",
+    "RunData",
+    "calibrate_category",
+    "evaluate_category",
+    "fit_category",
+    "prepare_data",
+    "write_artifacts",
+]

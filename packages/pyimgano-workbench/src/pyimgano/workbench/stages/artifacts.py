@@ -1,0 +1,99 @@
+"""Last stage: what inference needs, what vouches for the threshold, and the report over all categories."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pyimgano.core.files import dump_json
+from pyimgano.workbench.runs.directory import CALIBRATION_CARD, INFER_CONFIG, SPLIT, RunDirectory
+from pyimgano.workbench.stages.data import RunData
+
+if TYPE_CHECKING:
+    from pyimgano.workbench.config import RunConfig
+
+__all__ = ["write_artifacts"]
+
+ARTIFACT_SCHEMA = 1
+
+
+def write_artifacts(
+    config: RunConfig, data: RunData, reports: Sequence[Mapping[str, Any]], run: RunDirectory
+) -> dict[str, Any]:
+    """Write ``infer_config.json``, ``calibration_card.json`` and ``split.json``, and return the run's report.
+
+    Parameters
+    ----------
+    reports : sequence of mapping
+        The categories' reports, in the order of ``data.categories``.
+    """
+    from pathlib import Path
+
+    cards = {report["category"]: report["calibration"] for report in reports}
+    folders = {part.name: run.category(part.name).folder for part in data.categories}
+    infer = {
+        "schema_version": ARTIFACT_SCHEMA,
+        "model": config.model.name,
+        "params": config.model.params,
+        "value_range": config.dataset.value_range,
+        "categories": [
+            {
+                "name": name,
+                # From the folder that this file lies in, as everywhere in a run.
+                "checkpoint": f"../checkpoints/{folder}",
+                "threshold": cards[name]["threshold"],
+                "pixel_threshold": cards[name]["pixel_threshold"],
+                "map_low": cards[name]["map_low"],
+            }
+            for name, folder in folders.items()
+        ],
+    }
+    dump_json(infer, run.artifact(INFER_CONFIG))
+    dump_json({"schema_version": ARTIFACT_SCHEMA, "categories": cards}, run.artifact(CALIBRATION_CARD))
+    splits = {part.name: part.split() for part in data.categories}
+    dump_json({"schema_version": ARTIFACT_SCHEMA, "seed": config.seed, "categories": splits}, run.artifact(SPLIT))
+    n_errors = sum(len(report["errors"]) for report in reports)
+    return {
+        "recipe": config.recipe,
+        "preset": config.preset,
+        "model": config.model.name,
+        "seed": config.seed,
+        "dataset": Path(config.dataset.root).name,
+        "n_test": sum(report["data"]["n_test"] for report in reports),
+        "categories": [
+            {
+                "name": report["category"],
+                "folder": folders[report["category"]],
+                "report": f"categories/{folders[report['category']]}/report.json",
+                **{
+                    key: report["data"][key]
+                    for key in ("n_fit", "n_calibration", "n_test", "n_test_good", "n_test_defective")
+                },
+                "threshold": report["calibration"]["threshold"],
+                "metrics": report["metrics"],
+            }
+            for report in reports
+        ],
+        "means": _means(reports),
+        "errors": {"n": n_errors, "max_errors": config.max_errors, "tolerated": n_errors <= config.max_errors},
+        "skipped": sum(len(report["data"]["skipped"]) for report in reports),
+        "warnings": sorted({warning for report in reports for warning in report["warnings"]}),
+        "notes": list(data.notes),
+    }
+
+
+def _means(reports: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return each metric's mean over the categories in which it is defined, and how many these are."""
+    names: dict[str, None] = {}
+    for report in reports:
+        names.update(dict.fromkeys(report["metrics"]))
+    means: dict[str, Any] = {}
+    for name in names:
+        values = [report["metrics"][name]["value"] for report in reports if name in report["metrics"]]
+        defined = [value for value in values if value is not None]
+        means[name] = {
+            "value": sum(defined) / len(defined) if defined else None,
+            "n_categories": len(defined),
+            "of": len(reports),
+        }
+    return means

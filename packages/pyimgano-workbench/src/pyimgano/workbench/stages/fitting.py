@@ -1,0 +1,147 @@
+"""Second stage: one detector per category, fitted once and kept as a checkpoint."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Callable, Optional
+
+from pyimgano.core.creation import create_model, load_model
+from pyimgano.core.errors import PyimganoError, RunError
+from pyimgano.core.files import dump_json, load_json
+from pyimgano.core.images import ImageSequence
+from pyimgano.core.parameters import describe_parameters
+from pyimgano.core.registry import MODELS
+from pyimgano.workbench.progress import Progress
+from pyimgano.workbench.runs.directory import CategoryFolder, make_folder
+from pyimgano.workbench.stages.data import CategoryData
+
+if TYPE_CHECKING:
+    from pyimgano.workbench.config import RunConfig
+
+__all__ = ["Fitted", "create_detector", "fit_category"]
+
+FIT_JSON = "fit.json"
+FIT_SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted detector.
+
+    Attributes
+    ----------
+    detector : Detector
+        As loaded from its checkpoint: what is calibrated and evaluated is what is kept.
+    seconds : float
+        What the fit took, when it ran.
+    resumed : bool
+        Whether it was found instead of fitted.
+    warnings : tuple of str
+        What the model says against itself, e.g. that its weights are random.
+    """
+
+    detector: Any
+    seconds: float
+    resumed: bool
+    warnings: tuple[str, ...]
+
+
+class _Read(ImageSequence):
+    """Training images that tell when they are decoded."""
+
+    def __init__(
+        self, sources: Sequence[Any], value_range: Optional[tuple[float, float]], advance: Callable[[int], None]
+    ) -> None:
+        super().__init__(sources, value_range=value_range)
+        self._advance = advance
+
+    def __getitem__(self, index: Any) -> Any:
+        image = super().__getitem__(index)
+        if not isinstance(index, slice):
+            self._advance(1)
+        return image
+
+
+def create_detector(config: RunConfig) -> Any:
+    """Return the model, unfitted. Its seed and batch size are the run's unless its parameters say otherwise."""
+    known = describe_parameters(MODELS.load(config.model.name))
+    params = dict(config.model.params)
+    if "seed" in known:
+        params.setdefault("seed", config.seed)
+    if "batch_size" in known and config.batch_size is not None:
+        params.setdefault("batch_size", config.batch_size)
+    return create_model(config.model.name, **params)
+
+
+def fit_category(config: RunConfig, data: CategoryData, folder: CategoryFolder, progress: Progress) -> Fitted:
+    """Fit on the good images, save, and load what was saved; or load what an interrupted run has saved.
+
+    Raises
+    ------
+    ImageError
+        When a training image cannot be read; it names the file.
+    RunError
+        When the run was fitted on other images than there are now.
+    """
+    mark = folder.checkpoint / FIT_JSON
+    resumed = mark.is_file()
+    if resumed:
+        record = load_json(mark)
+        if record.get("fingerprint") != data.fingerprints["fit"]:
+            raise RunError(
+                f"the training images of {data.name!r} have changed since the detector was fitted",
+                where=str(folder.checkpoint),
+                hint="start a new run instead of resuming this one",
+            )
+    else:
+        record = _fit(config, data, folder, progress)
+    detector = load_model(config.model.name, folder.checkpoint)
+    return Fitted(detector, float(record["seconds"]), resumed, tuple(_warnings(folder)))
+
+
+def _fit(config: RunConfig, data: CategoryData, folder: CategoryFolder, progress: Progress) -> dict[str, Any]:
+    shutil.rmtree(folder.checkpoint, ignore_errors=True)  # a save that was interrupted
+    detector = create_detector(config)
+    start = time.perf_counter()
+    with progress.stage(f"{data.name}: fit {config.model.name}", len(data.fit)) as advance:
+        detector.fit(_Read([sample.source for sample in data.fit], config.dataset.value_range, advance))
+    seconds = time.perf_counter() - start
+    make_folder(folder.checkpoint)
+    detector.save(folder.checkpoint)
+    record = {
+        "schema_version": FIT_SCHEMA,
+        "model": config.model.name,
+        "n": len(data.fit),
+        "fingerprint": data.fingerprints["fit"],
+        "seconds": seconds,
+    }
+    dump_json(record, folder.checkpoint / FIT_JSON)  # last: it vouches for the rest
+    return record
+
+
+def _warnings(folder: CategoryFolder) -> list[str]:
+    """Find what a saved detector's facts call a warning, wherever it stands in them."""
+    from pyimgano.core.state import DETECTOR_JSON
+
+    try:
+        facts = load_json(folder.checkpoint / DETECTOR_JSON)
+    except PyimganoError:  # a detector that is no BaseDetector keeps its state in its own way
+        return []
+    found: list[str] = []
+
+    def walk(value: Any) -> None:
+        if isinstance(value, dict):
+            for key, item in value.items():
+                if key == "warning" and isinstance(item, str):
+                    found.append(item)
+                else:
+                    walk(item)
+        elif isinstance(value, list):
+            for item in value:
+                walk(item)
+
+    walk(facts)
+    return sorted(set(found))
