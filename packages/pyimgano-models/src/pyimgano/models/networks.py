@@ -69,11 +69,10 @@ def build_network(backbone: Backbone, layers: Sequence[str], weights: Weights) -
         except (RuntimeError, KeyError, IndexError) as error:
             if state is None:
                 raise
-            first = str(error).strip().splitlines()
-            raise WeightsError(
-                f"the weights do not fit {backbone.name}: {' '.join(line.strip() for line in first[:2])}",
-                where=str(weights.path),
-            ) from error
+            reason = " ".join(line.strip() for line in str(error).strip().splitlines()[:2])
+            if len(reason) > 240:
+                reason = reason[:240] + " …"
+            raise WeightsError(f"the weights do not fit {backbone.name}: {reason}", where=str(weights.path)) from error
     network.eval().requires_grad_(False)
     return PixelNetwork(backbone, network).eval().to(memory_format=torch.channels_last)
 

@@ -101,12 +101,54 @@ def build_timm(backbone: Backbone, layers: Sequence[str], state: Optional[dict[s
     RuntimeError
         When ``state`` does not fit.
     """
-    timm = _timm()
+    import torch
+
+    if state is not None:
+        _check_fits(backbone.architecture, state)
     names = [layer.name for layer in backbone.layers]
     indices = tuple(names.index(layer) for layer in layers)
-    # timm renames what older checkpoints hold; it is given tensors, never a file or an address.
-    source: dict[str, Any] = {} if state is None else {"pretrained_cfg_overlay": {"state_dict": state}}
-    network = timm.create_model(
-        backbone.architecture, pretrained=state is not None, features_only=True, out_indices=indices, **source
-    )
-    return network
+    network = _create(backbone.architecture, state, features_only=True, out_indices=indices)
+    if str(getattr(network, "output_fmt", "NCHW")).rpartition(".")[2] != "NHWC":
+        return network
+
+    class ChannelsFirst(torch.nn.Module):
+        """Windowed transformers give their maps channels-last."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = network
+
+        def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+            return [output.permute(0, 3, 1, 2) for output in self.body(x)]
+
+    return ChannelsFirst()
+
+
+def _create(architecture: str, state: Optional[dict[str, Any]], **options: Any) -> Any:
+    """Make a timm model; it is given tensors, never a file or an address."""
+    if state is not None:
+        options["pretrained_cfg_overlay"] = {"state_dict": dict(state)}
+    return _timm().create_model(architecture, pretrained=state is not None, **options)
+
+
+def _check_fits(architecture: str, state: dict[str, Any]) -> None:
+    """Raise RuntimeError unless the state gives every tensor of the model's body and has none that is not the model's.
+
+    timm itself loads feature networks leniently: it would run a ResNet-34's file as a ResNet-18, and keep random values
+    where the file has none.
+    """
+    import torch
+
+    with torch.device("meta"):
+        model = _timm().create_model(architecture, pretrained=False)
+    heads = model.pretrained_cfg.get("classifier") or ()
+    heads = (heads,) if isinstance(heads, str) else tuple(heads)
+    own = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    body = {name for name in own if name.rpartition(".")[0] not in heads and not name.endswith("num_batches_tracked")}
+    if all(name in state and state[name].shape == own[name] for name in body):
+        foreign = [name for name in state if name not in own and name.rpartition(".")[0] not in heads]
+        if foreign:
+            raise RuntimeError(f"it has tensors that the model lacks: {', '.join(foreign[:3])}")
+        return
+    # An older checkpoint under other names: timm renames it, and is strict with a whole model.
+    _create(architecture, state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, Optional
 
@@ -11,6 +12,9 @@ from pyimgano.models.backbones import Backbone, Layer, strides_8_and_16
 from pyimgano.models.weights import Source
 
 __all__ = ["build_torchvision", "describe_torchvision", "torchvision_source"]
+
+_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.\w+)$")
+"""Names in torchvision's files of DenseNets, which are older than its modules (``norm.1`` is now ``norm1``)."""
 
 PROBE = 256
 """Side of the image that is sent through a network to learn its layers; divisible by every stride in use."""
@@ -126,8 +130,9 @@ def build_torchvision(backbone: Backbone, layers: Sequence[str], state: Optional
     model = _create(backbone.architecture)
     if state is not None:
         own = model.state_dict()
+        renamed = {_DENSENET.sub(r"\1\2", key): value for key, value in state.items()}
         # Heads that only training uses are not built; everything that is built must come from the file.
-        model.load_state_dict({key: value for key, value in state.items() if key in own or "aux" not in key.lower()})
+        model.load_state_dict({key: value for key, value in renamed.items() if key in own or "aux" not in key.lower()})
     extractor = create_feature_extractor(model.eval(), list(layers))
 
     class InOrder(torch.nn.Module):
