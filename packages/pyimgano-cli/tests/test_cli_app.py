@@ -69,7 +69,8 @@ def test_unknown_command_suggests_close_names(cli):
 def test_unknown_option_names_the_help_that_lists_them(cli):
     done = cli("models", "list", "--tgas", "x")
     assert done.code == 2
-    assert done.err.startswith("error: no such option: --tgas")
+    assert done.err.startswith("error: no such option")
+    assert "--tgas" in done.err
     assert "hint: see: pyimgano models list --help" in done.err
     assert "Traceback" not in done.err
 
@@ -131,7 +132,7 @@ def test_asking_for_one_command_imports_no_other(process, plug_in):
 
 def test_markup_in_the_reason_of_a_failure_is_shown_as_it_is(cli, command):
     command("raise RuntimeError('pip install \"x[lite]\"')")
-    assert "x[lite]" in "".join(cli("--help").out.split())
+    assert "x[lite]" in "".join(cli("--help").out.replace("│", " ").split())
 
 
 def test_what_a_plugin_prints_while_it_is_imported_stays_out_of_the_data(cli, command):
@@ -177,9 +178,8 @@ def test_list_options_equal_the_list_commands(cli, noun):
     assert names.code == 0
     as_json = cli(f"--list-{noun}", "--json")
     assert as_json.out == cli("--json", f"--list-{noun}").out
-    if noun != "datasets":  # that command is the workbench's
-        assert names.out == cli(noun, "list", "--names").out
-        assert as_json.out == cli(noun, "list", "--json").out
+    assert names.out == cli(noun, "list", "--names").out
+    assert as_json.out == cli(noun, "list", "--json").out
 
 
 def test_list_plugins_option_names_the_distributions(cli):

@@ -10,7 +10,15 @@ from typing import Any, Generic, Optional, TypeVar, cast
 
 from pyimgano.core.errors import PluginError, UnknownNameError
 from pyimgano.core.names import unknown_name_hint
-from pyimgano.core.plugins import EntryPoint, PluginRecord, entry_points, forget_scan, load_spec_plugin, resolve
+from pyimgano.core.plugins import (
+    EntryPoint,
+    PluginRecord,
+    entry_points,
+    forget_scan,
+    installed,
+    load_spec_plugin,
+    resolve,
+)
 from pyimgano.core.specs import ComponentSpec, DatasetSpec, ModelSpec, RecipeSpec, Spec
 
 __all__ = ["COMPONENTS", "DATASETS", "MODELS", "RECIPES", "Registered", "Registry", "forget_plugins"]
@@ -25,9 +33,24 @@ class Registered(Generic[S]):
     spec: S
     distribution: str
 
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The ``pip install`` commands of what the entry needs and is not installed."""
+        return tuple(need.pip for need in self.spec.requires if not installed(need.module))
+
     def to_json(self) -> dict[str, Any]:
-        """Return the spec's JSON form with its ``distribution``."""
-        return {**self.spec.to_json(), "distribution": self.distribution}
+        """Return the spec's JSON form, its ``key`` and ``distribution``, and whether it is ``available`` as things are.
+
+        When it is not, ``missing`` holds the commands that mend that.
+        """
+        missing = self.missing
+        return {
+            "key": self.spec.key,
+            **self.spec.to_json(),
+            "distribution": self.distribution,
+            "available": not missing,
+            "missing": list(missing),
+        }
 
 
 class Registry(Generic[S]):

@@ -52,7 +52,7 @@ def check_plugins() -> Iterator[Finding]:
 
 def check_requirements() -> Iterator[Finding]:
     """Tell which models and components need something that is not installed."""
-    from pyimgano.cli.commands.listings import REGISTRIES, missing_requirements
+    from pyimgano.cli.commands.listings import REGISTRIES
     from pyimgano.cli.output import stdout_reserved
 
     for noun in ("model", "component"):
@@ -60,7 +60,7 @@ def check_requirements() -> Iterator[Finding]:
             entries = REGISTRIES[noun].entries()
         lacking: dict[str, list[str]] = {}
         for entry in entries:
-            for pip in missing_requirements(entry.spec):
+            for pip in entry.missing:
                 lacking.setdefault(pip, []).append(entry.spec.key)
         usable = len(entries) - len({key for keys in lacking.values() for key in keys})
         yield Finding(f"{noun}s", OK, f"{usable} of {len(entries)} can be used")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Optional
 
-from pyimgano.cli.commands.listings import REGISTRIES, describe
+from pyimgano.cli.commands.listings import REGISTRIES
 from pyimgano.cli.output import print_json, print_text, stdout_reserved
 from pyimgano.core.errors import PyimganoError
 from pyimgano.core.parameters import describe_parameters
@@ -28,7 +28,7 @@ def information(noun: str, name: str) -> dict[str, Any]:
     registry = REGISTRIES[noun]
     with stdout_reserved():
         entry = registry.get(name)
-        data = describe(entry)
+        data = entry.to_json()
         data["version"] = find_distribution_version(entry.distribution)
         data["parameters_see"] = data.pop("parameters")
         data["parameters"] = None

@@ -7,11 +7,11 @@ from typing import Any, Optional
 
 from pyimgano.cli.output import print_json, print_message, print_names, print_table, stdout_reserved
 from pyimgano.core.errors import UnknownNameError
-from pyimgano.core.plugins import GROUPS, PluginRecord, installed
+from pyimgano.core.plugins import GROUPS, PluginRecord
 from pyimgano.core.registry import COMPONENTS, DATASETS, MODELS, RECIPES, Registered, Registry
 from pyimgano.core.specs import Spec
 
-__all__ = ["REGISTRIES", "missing_requirements", "plugin_records", "print_listing", "print_plugins"]
+__all__ = ["REGISTRIES", "plugin_records", "print_listing", "print_plugins"]
 
 REGISTRIES: dict[str, Registry[Any]] = {
     "model": MODELS,
@@ -19,17 +19,6 @@ REGISTRIES: dict[str, Registry[Any]] = {
     "dataset": DATASETS,
     "component": COMPONENTS,
 }
-
-
-def missing_requirements(spec: Spec) -> list[str]:
-    """Return the ``pip install`` commands of what a spec needs and is not installed."""
-    return [requirement.pip for requirement in spec.requires if not installed(requirement.module)]
-
-
-def describe(entry: Registered[Any]) -> dict[str, Any]:
-    """Return an entry's JSON form: its spec, its distribution, and whether it can be used as things are."""
-    missing = missing_requirements(entry.spec)
-    return {"key": entry.spec.key, **entry.to_json(), "available": not missing, "missing": missing}
 
 
 def print_listing(noun: str, *, tags: Sequence[str] = (), as_json: bool = False, names_only: bool = False) -> None:
@@ -60,7 +49,7 @@ def print_listing(noun: str, *, tags: Sequence[str] = (), as_json: bool = False,
             raise UnknownNameError(f"no {noun} has the tag {tag!r}", where="--tag", allowed=sorted(known))
     chosen = [entry for entry in entries if set(tags) <= set(_tags(entry.spec))]
     if as_json:
-        print_json([describe(entry) for entry in chosen])
+        print_json([entry.to_json() for entry in chosen])
     elif names_only:
         print_names([entry.spec.key for entry in chosen])
     else:
@@ -77,7 +66,7 @@ def _tags(spec: Spec) -> tuple[str, ...]:
 
 
 def _row(entry: Registered[Any]) -> tuple[str, ...]:
-    needs = ", ".join(missing_requirements(entry.spec))
+    needs = ", ".join(entry.missing)
     return entry.spec.key, entry.spec.summary, " ".join(entry.spec.tags) or "-", needs or "-"
 
 
