@@ -236,7 +236,7 @@ class RunDirectory:
 
     def _known_folders(self) -> dict[str, str]:
         if self._folders is None:
-            self._folders = {entry["name"]: entry["folder"] for entry in self.report()["categories"]}
+            self._folders = {entry["name"]: entry["folder"] for entry in self.report().get("categories", ())}
         return self._folders
 
     def scratch(self) -> Path:
@@ -248,7 +248,13 @@ class RunDirectory:
     # -- its end -------------------------------------------------------------------------------------------------
 
     def finish(self, report: Mapping[str, Any]) -> None:
-        """Write ``report.json`` and give the directory its final name. Does nothing to a finished run's files.
+        """Write ``report.json`` and give the directory its final name.
+
+        Parameters
+        ----------
+        report : mapping
+            JSON-friendly. ``categories`` lists ``{"name", "folder"}`` of each category, as :meth:`plan` gave them; see
+            :func:`pyimgano.workbench.stages.write_artifacts` for the rest of what listings show.
 
         Raises
         ------

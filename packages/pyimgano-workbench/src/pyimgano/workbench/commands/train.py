@@ -1,0 +1,131 @@
+"""``pyimgano train``: from a run config to a run directory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, List, Optional, Sequence  # noqa: UP035 - typer evaluates the annotations, also on 3.9
+
+import typer
+
+if TYPE_CHECKING:
+    from pyimgano.workbench.config import RunConfig
+    from pyimgano.workbench.runs import RunDirectory
+
+__all__ = ["train"]
+
+
+def train(
+    config: Optional[Path] = typer.Option(None, "--config", "-c", help="Run config: JSON, TOML or YAML."),
+    settings: Optional[List[str]] = typer.Option(  # noqa: UP006
+        None,
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override a key of the config, e.g. calibration.alpha=0.01; repeatable.",
+    ),
+    dataset: Optional[Path] = typer.Option(None, "--dataset", help="Folder or manifest of the dataset."),
+    model: Optional[str] = typer.Option(None, "--model", help="Model (pyimgano models list)."),
+    preset: Optional[str] = typer.Option(None, "--preset", help="Preset of the recipe, e.g. fast, balanced, accurate."),
+    seed: Optional[int] = typer.Option(None, "--seed", help="Seed of every random choice."),
+    output: Optional[Path] = typer.Option(None, "--output", "-o", help="Folder that the run directory is made in."),
+    resume: Optional[Path] = typer.Option(
+        None, "--resume", metavar="RUN", help="Finish an interrupted run instead of starting one."
+    ),
+    dry_run: bool = typer.Option(
+        False, "--dry-run", help="Check config and data, print the resolved config as JSON, and stop before the fit."
+    ),
+    list_recipes: bool = typer.Option(False, "--list-recipes", help="List the recipes with their presets and stop."),
+    list_models: bool = typer.Option(False, "--list-models", help="List the models and stop."),
+    as_json: bool = typer.Option(False, "--json", help="Print the run's report as JSON instead of its path."),
+) -> None:
+    """Fit on good images, calibrate a threshold on held-out good ones, evaluate, and keep it all in a run directory.
+
+    Prints the run's path. With more unreadable test images than max_errors the run is complete, but the exit code is 4.
+    """
+    from pyimgano.workbench.commands.console import ConsoleProgress
+    from pyimgano.workbench.commands.printing import print_json, print_text
+    from pyimgano.workbench.training import resume_run, run_recipe
+
+    if list_recipes or list_models:
+        _print_listings(list_recipes, list_models)
+        return
+    flags = {"dataset.root": dataset, "model.name": model, "preset": preset, "seed": seed, "output.dir": output}
+    if resume is not None:
+        _refuse_beside_resume(config, settings, flags, dry_run=dry_run)
+        run = resume_run(resume, progress=ConsoleProgress())
+    else:
+        resolved = _load(config, settings or (), flags)
+        if dry_run:
+            _check_only(resolved)
+            return
+        run = run_recipe(resolved, progress=ConsoleProgress())
+    report = run.report()
+    _tell(run)
+    if as_json:
+        print_json(report)
+    else:
+        print_text(str(run.path))
+    errors = report.get("errors")
+    if errors is not None and not errors["tolerated"]:
+        raise typer.Exit(4)
+
+
+def _load(config: Optional[Path], settings: Sequence[str], flags: dict[str, Any]) -> RunConfig:
+    from pyimgano.core.errors import ConfigError
+    from pyimgano.workbench.config import load_run_config
+
+    if config is None and flags["dataset.root"] is None and not settings:
+        raise ConfigError(
+            "nothing to train on",
+            allowed="--config FILE, or --dataset PATH",
+            hint="pyimgano init DATASET writes a config; pyimgano demo shows the whole way",
+        )
+    return load_run_config(config, settings=settings, flags=flags)
+
+
+def _refuse_beside_resume(config: object, settings: object, flags: dict[str, Any], *, dry_run: bool) -> None:
+    from pyimgano.core.errors import ConfigError
+
+    if config is not None or settings or dry_run or any(value is not None for value in flags.values()):
+        raise ConfigError(
+            "a run is resumed with its own config", where="--resume", allowed="--resume RUN alone, or with --json"
+        )
+
+
+def _check_only(config: RunConfig) -> None:
+    from pyimgano.workbench.commands.console import ConsoleProgress, say
+    from pyimgano.workbench.commands.printing import print_json
+    from pyimgano.workbench.stages import prepare_data
+
+    data = prepare_data(config, ConsoleProgress())
+    for note in data.notes:
+        say(note)
+    for part in data.categories:
+        facts = part.to_json()
+        say(
+            f"{part.name}: {facts['n_fit']} good images to fit on, {facts['n_calibration']} held out, test "
+            f"{facts['n_test_good']} good + {facts['n_test_defective']} defective"
+        )
+    say("config and data are sound; nothing was fitted")
+    print_json(config.to_json())
+
+
+def _tell(run: RunDirectory) -> None:
+    from pyimgano.workbench.commands.console import say
+    from pyimgano.workbench.summary import run_summary
+
+    say()
+    for line in run_summary(run):
+        say(line)
+    say(f"run: {run.path}")
+    say(f'next: pyimgano infer --from-run "{run.path}" IMAGES')
+
+
+def _print_listings(recipes: bool, models: bool) -> None:
+    from pyimgano.core.registry import MODELS, RECIPES
+    from pyimgano.workbench.commands.printing import print_table
+
+    if recipes:
+        rows = [(e.spec.name, ", ".join(e.spec.presets), e.spec.summary) for e in RECIPES.entries()]
+        print_table(("recipe", "presets", "summary"), rows)
+    if models:
+        print_table(("model", "summary"), [(e.spec.name, e.spec.summary) for e in MODELS.entries()])
