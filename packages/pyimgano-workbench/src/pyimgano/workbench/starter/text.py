@@ -26,7 +26,7 @@ WIDTH = 100
 
 
 def starter_text(
-    settings: Mapping[str, Any], *, form: str, notes: Sequence[str] = (), examples: Optional[Mapping[str, Any]] = None
+    settings: Mapping[str, Any], *, form: str, notes: Sequence[str] = (), shown: Optional[Mapping[str, Any]] = None
 ) -> str:
     """Return the content of a config file.
 
@@ -38,7 +38,7 @@ def starter_text(
         JSON has no comments, and gets the settings only.
     notes : sequence of str
         What comes first in the file.
-    examples : mapping, optional
+    shown : mapping, optional
         Dotted key → value to show behind a ``#`` instead of the default.
 
     Returns
@@ -47,7 +47,7 @@ def starter_text(
     """
     if form == "json":
         return json.dumps(_nested(settings), indent=2, ensure_ascii=False) + "\n"
-    shown = {**EXAMPLES, **(examples or {})}
+    shown = {**EXAMPLES, **(shown or {})}
     schema = run_config_schema()
     lines = []
     for note in notes:

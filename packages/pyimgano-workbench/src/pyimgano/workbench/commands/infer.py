@@ -1,0 +1,189 @@
+"""``pyimgano infer``: score images with a run's detector, or with one that is fitted on the spot."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, List, Optional  # noqa: UP035 - typer evaluates the annotations, also on 3.9
+
+import typer
+
+if TYPE_CHECKING:
+    from pyimgano.workbench.inference import RunModels, Summary
+    from pyimgano.workbench.progress import Progress
+
+__all__ = ["infer"]
+
+
+def infer(
+    inputs: List[str] = typer.Argument(  # noqa: UP006
+        metavar="INPUT...", help="Images, folders (with all below), patterns such as 'in/**/*.png', manifests."
+    ),
+    from_run: Optional[Path] = typer.Option(
+        None, "--from-run", metavar="RUN", help="A complete run: its detector, its threshold, its scores."
+    ),
+    category: Optional[str] = typer.Option(
+        None, "--category", help="Category of all images, where the run has several and no manifest says it."
+    ),
+    model: Optional[str] = typer.Option(
+        None, "--model", help="Instead of a run: fit this model on the good images of --train-dir first."
+    ),
+    train_dir: Optional[Path] = typer.Option(
+        None, "--train-dir", help="Good images, or any dataset; a part is held out to calibrate the threshold."
+    ),
+    settings: Optional[List[str]] = typer.Option(  # noqa: UP006
+        None, "--set", metavar="PARAM=VALUE", help="A parameter of --model (pyimgano models info NAME); repeatable."
+    ),
+    seed: int = typer.Option(0, "--seed", help="Seed of the split and the fit with --model."),
+    save_run: Optional[Path] = typer.Option(
+        None, "--save-run", metavar="DIR", help="Keep the run that --model makes, below this folder."
+    ),
+    output: Optional[Path] = typer.Option(
+        None,
+        "--output",
+        "-o",
+        help="A file (.jsonl, .csv), or a folder for records and pictures. Without it records go to stdout.",
+    ),
+    form: Optional[str] = typer.Option(None, "--format", help="jsonl (default) or csv."),
+    maps: bool = typer.Option(False, "--maps", help="Write raw anomaly maps: 32-bit float TIFF, source size."),
+    masks: bool = typer.Option(
+        False, "--masks", help="Write masks of what reaches the pixel threshold: PNG, 0/255, source size."
+    ),
+    overlays: bool = typer.Option(False, "--overlays", help="Write the images with their heat-map: PNG."),
+    max_errors: int = typer.Option(
+        0, "--max-errors", min=0, help="Unreadable images to tolerate; with more of them the exit code is 4."
+    ),
+    batch_size: Optional[int] = typer.Option(
+        None, "--batch-size", min=1, help="Images per step; never changes a score."
+    ),
+    force: bool = typer.Option(False, "--force", help="Replace an --output folder of earlier predictions."),
+    as_json: bool = typer.Option(False, "--json", help="Print the summary as JSON; needs --output."),
+) -> None:
+    """Score images: one record each, with score, threshold, decision and p-value.
+
+    An image that cannot be read becomes a record with `error` and never gets a score. Exit code 0 means that every
+    image was scored, or that no more failed than --max-errors allows; 4 that more failed. The output is complete either
+    way.
+    """
+    import time
+
+    from pyimgano.core.errors import ConfigError
+    from pyimgano.workbench.commands.console import ConsoleProgress
+    from pyimgano.workbench.inference import InputList, parse_destination, predict_stream, write_predictions
+    from pyimgano.workbench.render import PictureWriter
+
+    pictures = [name for name, wanted in (("--maps", maps), ("--masks", masks), ("--overlays", overlays)) if wanted]
+    destination = parse_destination(output, form, replace=force)
+    if pictures and destination.kind != "folder":
+        raise ConfigError(f"{', '.join(pictures)} need a folder", where="--output", hint="--output DIR")
+    if as_json and destination.kind == "stdout":
+        hint = "--output FILE; the records themselves are JSON already"
+        raise ConfigError("--json needs --output: standard output is taken by the records", hint=hint)
+    _check_choice(from_run, model, train_dir, settings, save_run)
+    sources = InputList(inputs)
+    progress = ConsoleProgress()
+    with _models(from_run, category, model, train_dir, settings or (), seed, save_run, progress) as models:
+        if pictures:
+            _check_maps(models, pictures)
+        started = time.perf_counter()
+        with destination.open() as (writer, folder), progress.stage("Score images") as advance:
+            summary = write_predictions(
+                predict_stream(sources, models.fitted, maps=bool(pictures), batch_size=batch_size),
+                writer,
+                PictureWriter(folder or Path(), maps=maps, masks=masks, overlays=overlays),
+                each=advance,
+            )
+        seconds = time.perf_counter() - started
+    left_out = sources.omissions.notes()
+    _tell(summary, seconds, str(destination.records or "standard output"), left_out, max_errors, as_json=as_json)
+    if summary.errors > max_errors:
+        raise typer.Exit(4)
+
+
+def _check_choice(
+    from_run: Optional[Path],
+    model: Optional[str],
+    train_dir: Optional[Path],
+    settings: Optional[List[str]],  # noqa: UP006
+    save_run: Optional[Path],
+) -> None:
+    from pyimgano.core.errors import ConfigError
+
+    allowed = "--from-run RUN, or --model NAME --train-dir DIR"
+    if from_run is not None:
+        extra = {"--model": model, "--train-dir": train_dir, "--set": settings, "--save-run": save_run}
+        given = [name for name, value in extra.items() if value]
+        if given:
+            raise ConfigError(f"--from-run excludes {', '.join(given)}: the run has its own detector", allowed=allowed)
+    elif model is None or train_dir is None:
+        missing = "--train-dir" if model else "--model" if train_dir else "--from-run"
+        raise ConfigError(f"which detector? {missing} is missing", allowed=allowed)
+
+
+@contextlib.contextmanager
+def _models(
+    from_run: Optional[Path],
+    category: Optional[str],
+    model: Optional[str],
+    train_dir: Optional[Path],
+    settings: Sequence[str],
+    seed: int,
+    save_run: Optional[Path],
+    progress: Progress,
+) -> Iterator[RunModels]:
+    """Yield the detectors of the run that is there, or of one that is made now and kept only if asked for."""
+    import tempfile
+
+    from pyimgano.workbench.inference import RunModels
+    from pyimgano.workbench.inference.adhoc import fit_run
+    from pyimgano.workbench.runs import open_run
+
+    if from_run is not None:
+        yield RunModels(open_run(from_run), category=category)
+        return
+    assert model is not None
+    assert train_dir is not None
+    with contextlib.ExitStack() as stack:
+        folder = save_run or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pyimgano-infer-")))
+        run = fit_run(model, train_dir, folder, settings=settings, seed=seed, progress=progress)
+        if save_run is not None:
+            progress.note(f"the run: {run.path}")
+        yield RunModels(run, category=category)
+
+
+def _check_maps(models: RunModels, options: Sequence[str]) -> None:
+    """Refuse, before anything is scored, pictures that the model cannot give."""
+    from pyimgano.core.errors import ConfigError
+
+    if not models.has_maps:
+        raise ConfigError(
+            f"{', '.join(options)}: the model {models.model!r} scores whole images and has no anomaly maps",
+            hint="a model with maps: pyimgano models list --tag pixel",
+        )
+
+
+def _tell(
+    summary: Summary,
+    seconds: float,
+    place: str,
+    left_out: Sequence[str],
+    max_errors: int,
+    *,
+    as_json: bool,
+) -> None:
+    from pyimgano.workbench.commands.console import say
+    from pyimgano.workbench.commands.printing import print_json
+
+    for sentence in left_out:
+        say(sentence)
+    rate = summary.images / seconds if seconds > 0 else 0.0
+    say(
+        f"{summary.images} images: {summary.good} good, {summary.defective} defective, {summary.errors} unscored "
+        f"({rate:.1f} images/s); records: {place}"
+    )
+    if summary.errors:
+        verdict = "tolerated by" if summary.errors <= max_errors else "more than"
+        say(f"{summary.errors} without a score, {verdict} --max-errors {max_errors}: see the records with 'error'")
+    if as_json:
+        print_json({**summary.to_json(), "seconds": seconds, "records": place, "left_out": list(left_out)})

@@ -1,0 +1,28 @@
+"""``pyimgano schema``: the JSON Schemas of what pyimgano reads and writes."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+import typer
+
+__all__ = ["schema"]
+
+
+def schema(
+    name: Optional[str] = typer.Argument(None, help="Which one, e.g. run-config; without it, their names are listed."),
+) -> None:
+    """Print a JSON Schema (draft 2020-12): of the run config, or of a file that a run or `infer` leaves."""
+    from pyimgano.core.errors import UnknownNameError
+    from pyimgano.core.names import unknown_name_hint
+    from pyimgano.workbench.commands.printing import print_json, print_table
+    from pyimgano.workbench.schemas import SCHEMAS, json_schema
+
+    if name is None:
+        print_table(("schema", "of"), list(SCHEMAS.items()))
+        return
+    if name not in SCHEMAS:
+        raise UnknownNameError(
+            f"unknown schema {name!r}", allowed=", ".join(SCHEMAS), hint=unknown_name_hint(name, SCHEMAS)
+        )
+    print_json(json_schema(name))

@@ -1,0 +1,164 @@
+"""The detectors of a run, loaded when the first image of their category comes by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Optional
+
+from pyimgano.core.creation import load_model
+from pyimgano.core.errors import ConfigError, PyimganoError, RunError, UnknownNameError
+from pyimgano.core.files import load_json
+from pyimgano.core.names import unknown_name_hint
+from pyimgano.workbench.calibrate import CalibrationCard
+from pyimgano.workbench.inference.sources import Source
+from pyimgano.workbench.runs import RunDirectory
+from pyimgano.workbench.runs.naming import DEFAULT_CATEGORY
+
+__all__ = ["FittedCategory", "RunModels"]
+
+CARD_JSON = "calibration_card.json"
+
+
+@dataclass(frozen=True, eq=False)
+class FittedCategory:
+    """What scores the images of one category.
+
+    Attributes
+    ----------
+    category : str or None
+        What records say; None for a run of a dataset without categories.
+    detector : Detector
+        As it was saved by the run.
+    card : CalibrationCard
+        Threshold and held-out scores.
+    value_range : (float, float) or None
+        How the run read its images.
+    """
+
+    category: Optional[str]
+    detector: Any
+    card: CalibrationCard
+    value_range: Optional[tuple[float, float]] = None
+
+
+class RunModels:
+    """The detectors of a complete run. Reads its artifacts only: neither its dataset nor its config is needed.
+
+    Parameters
+    ----------
+    run : RunDirectory
+        A complete run, wherever it has been moved to.
+    category : str, optional
+        Use this one for all images.
+
+    Raises
+    ------
+    RunError
+        When an artifact is missing or damaged.
+    UnknownNameError
+        When the run has no such category; it lists those it has.
+    """
+
+    def __init__(self, run: RunDirectory, *, category: Optional[str] = None) -> None:
+        self.run = run
+        self._artifacts = run.path / "artifacts"
+        self._config = run.infer_config()
+        cards = _object(load_run_json(self._artifacts / CARD_JSON), "categories", self._artifacts / CARD_JSON)
+        where = str(self._artifacts / CARD_JSON)
+        try:
+            self._checkpoints = {entry["name"]: entry["checkpoint"] for entry in self._config["categories"]}
+            self._cards = {name: CalibrationCard.from_json(cards[name], where=where) for name in self._checkpoints}
+            self.model = str(self._config["model"])
+            low_high = self._config["value_range"]
+            self._value_range = None if low_high is None else (float(low_high[0]), float(low_high[1]))
+        except (KeyError, TypeError, IndexError, ValueError) as error:
+            raise RunError(
+                f"is damaged: {type(error).__name__}: {error}", where=str(self._artifacts / "infer_config.json")
+            ) from error
+        self._loaded: dict[str, FittedCategory] = {}
+        self._only = None if category is None else self._known(category)
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """The run's categories."""
+        return tuple(self._checkpoints)
+
+    def card(self, category: str) -> CalibrationCard:
+        """Return the calibration card of one category."""
+        return self._cards[self._known(category)]
+
+    @property
+    def has_maps(self) -> bool:
+        """Whether every category that may be asked for has anomaly maps, and so a pixel threshold."""
+        return all(self._cards[name].pixel_threshold is not None for name in self._used())
+
+    def _used(self) -> tuple[str, ...]:
+        return self.categories if self._only is None else (self._only,)
+
+    def choose(self, source: Source) -> str:
+        """Return the category of an image: the one that was chosen, the manifest's, or the only one there is.
+
+        Raises
+        ------
+        ConfigError
+            When several could be meant; it lists them.
+        UnknownNameError
+            When the manifest names one that the run does not have.
+        """
+        if self._only is not None:
+            return self._only
+        if len(self._checkpoints) == 1 and source.category is None:
+            return self.categories[0]
+        if source.category is not None:
+            return self._known(source.category, where=source.name)
+        raise ConfigError(
+            f"which category does {source.name} show? The run has {len(self._checkpoints)}",
+            allowed=", ".join(self._checkpoints),
+            hint=f"--category {self.categories[0]}, or a manifest with the column 'category'",
+        )
+
+    def fitted(self, source: Source) -> FittedCategory:
+        """Return what scores an image; loads it at its first use.
+
+        Raises
+        ------
+        ConfigError, UnknownNameError
+            See :meth:`choose`.
+        CheckpointError
+            When the detector cannot be loaded.
+        """
+        name = self.choose(source)
+        if name not in self._loaded:
+            checkpoint = (self._artifacts / self._checkpoints[name]).resolve()
+            self._loaded[name] = FittedCategory(
+                None if name == DEFAULT_CATEGORY else name,
+                load_model(self.model, checkpoint),
+                self._cards[name],
+                self._value_range,
+            )
+        return self._loaded[name]
+
+    def _known(self, category: str, *, where: Optional[str] = None) -> str:
+        if category not in self._checkpoints:
+            raise UnknownNameError(
+                f"the run has no category {category!r}",
+                where=where or str(self.run.path),
+                allowed=", ".join(self._checkpoints),
+                hint=unknown_name_hint(category, self._checkpoints),
+            )
+        return category
+
+
+def load_run_json(path: Any) -> Any:
+    """Read a JSON file of a run; what is wrong with it is wrong with the run."""
+    try:
+        return load_json(path)
+    except PyimganoError as error:
+        raise RunError(error.message, where=error.where, hint="the run is damaged: make a new one") from error
+
+
+def _object(data: Any, key: str, path: Any) -> dict[str, Any]:
+    value = data.get(key) if isinstance(data, dict) else None
+    if not isinstance(value, dict):
+        raise RunError(f"has no {key!r}", where=str(path), hint="the run is damaged: make a new one")
+    return value
