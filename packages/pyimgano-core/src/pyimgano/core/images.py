@@ -2,7 +2,8 @@
 
 Any colour model and bit depth that OpenCV reads is taken: 1, 8 and 16 bit, float, grey, RGB, RGBA, palette, CMYK JPEG;
 the EXIF orientation is applied, alpha is dropped. A file that is not a whole image is an
-:class:`~pyimgano.core.errors.ImageError`, never a picture that is grey below the tear.
+:class:`~pyimgano.core.errors.ImageError`, never a picture that is grey below the tear. Two limits are OpenCV's own: an
+8-bit TIFF is darkened where its alpha is transparent, and before 4.11 the orientation of a WebP is not applied.
 
 16-bit values are divided by 257 and floats in [0, 1] multiplied by 255. Cameras that put 10 or 12 bits into 16 need
 ``value_range=(0, 4095)``; so do floats of any other range.

@@ -41,7 +41,8 @@ def write_state(directory: Path, arrays: Mapping[str, np.ndarray], facts: Mappin
     # An old description must not vouch for new arrays while these are being written.
     (directory / DETECTOR_JSON).unlink(missing_ok=True)
     with atomic_open(directory / STATE_FILE, "wb") as stream:
-        stream.write(save({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
+        # Not ascontiguousarray, which makes a vector of a scalar.
+        stream.write(save({name: np.asarray(array, order="C") for name, array in arrays.items()}))
     record = {"schema_version": STATE_SCHEMA, **facts, "state_sha256": sha256_file(directory / STATE_FILE)}
     dump_json(record, directory / DETECTOR_JSON)
 
