@@ -259,8 +259,8 @@ def limit_samples(samples: Sequence[Sample], n: int, *, seed: int) -> tuple[Samp
         return items
     strata: dict[tuple[str, ...], list[Sample]] = {}
     for sample in items:
-        key = (sample.category or "", sample.split or "", str(sample.label), sample.defect or "")
-        strata.setdefault(key, []).append(sample)
+        stratum = (sample.category or "", sample.split or "", str(sample.label), sample.defect or "")
+        strata.setdefault(stratum, []).append(sample)
     chosen: set[str] = set()
     for key, share in _shares({key: len(members) for key, members in strata.items()}, n, seed).items():
         ranked = sorted(strata[key], key=lambda sample: (_rank(seed, "limit", sample.id), sample.id))

@@ -61,4 +61,4 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, titles
 
 
 def _is_number(cell: str) -> bool:
-    return not cell or cell == "n/a" or cell[0].isdigit() or cell[0] in "-–±"
+    return cell in ("", "-", "n/a") or (cell.strip("0123456789.,-–+±%e ") == "" and any(map(str.isdigit, cell)))
