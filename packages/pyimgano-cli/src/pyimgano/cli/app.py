@@ -29,7 +29,7 @@ def build_command(entry: EntryPoint, name: str) -> Any:
         When it cannot be loaded.
     """
     target = load_command(entry)
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
     app.callback()(_nothing)  # makes it a group, from which the one command is taken
     if isinstance(target, typer.Typer):
         app.add_typer(target, name=name)
@@ -138,6 +138,7 @@ def build_app() -> Any:
     app = typer.Typer(
         cls=LazyGroup,
         pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
         invoke_without_command=True,
         epilog=EPILOG,
     )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pyimgano.core.specs import ComponentSpec, DatasetSpec, ModelSpec
+from pyimgano.core.specs import ComponentSpec, DatasetSpec, ModelSpec, RecipeSpec
 
-__all__ = ["COMPONENTS", "DATASETS", "MODELS"]
+__all__ = ["COMPONENTS", "DATASETS", "MODELS", "RECIPES"]
 
 MODELS = (
     ModelSpec(
@@ -33,5 +33,15 @@ COMPONENTS = (
         factory="acme_inspect.features:ColourGrid",
         tags=("colour",),
         kind="features",
+    ),
+)
+
+RECIPES = (
+    RecipeSpec(
+        name="acme-colour-audit",
+        summary="Fit the colours of good images, and keep them as an artifact",
+        factory="acme_inspect.recipe:ColourAudit",
+        tags=("colour",),
+        presets=("fine", "coarse"),
     ),
 )
