@@ -151,7 +151,7 @@ def latency(
     }
 
 
-def coreset(file: str, *, ratio: float, seed: int, threads: int) -> dict[str, Any]:
+def coreset(file: str, *, ratio: float, start: int, threads: int) -> dict[str, Any]:
     """Time the project's exact greedy coreset on features in a file.
 
     Parameters
@@ -160,8 +160,8 @@ def coreset(file: str, *, ratio: float, seed: int, threads: int) -> dict[str, An
         ``.npy`` file of the features.
     ratio : float
         Share to keep.
-    seed : int
-        Seed of the first point.
+    start : int
+        The first point.
     threads : int
         Number of threads; fixed by the process's environment and its cores.
 
@@ -172,13 +172,12 @@ def coreset(file: str, *, ratio: float, seed: int, threads: int) -> dict[str, An
     """
     import numpy as np
 
-    from pyimgano.models import coreset as module
+    from pyimgano.models.coreset import coreset_size, greedy_coreset
 
     table = np.load(file)
-    count = max(1, int(len(table) * ratio))
     result: dict[str, Any] = {"threads": threads}
     with stopwatch(result, "seconds"):
-        selected = module.greedy_coreset(table, count, seed=seed)
+        selected = greedy_coreset(table, coreset_size(len(table), ratio), start=start)
     result["selected"] = [int(i) for i in selected]
     return result
 
