@@ -129,6 +129,7 @@ def _check_names(data: Mapping[str, Any], problems: list[ConfigProblem], *, chec
         _check_recipe(recipe or RunConfig.model_fields["recipe"].default, data.get("recipe_params"), problems)
     if isinstance(model, dict) and isinstance(model.get("name"), str) and model["name"]:
         _check_model(model["name"], model.get("params"), problems)
+        _check_maps(model["name"], data, problems)
     if isinstance(calibration, dict):
         _check_calibration(calibration, problems)
     if isinstance(dataset, dict):
@@ -165,6 +166,23 @@ def _check_model(name: str, params: Any, problems: list[ConfigProblem]) -> None:
         problems += _parameter_problems(("model", "params"), error, params or {})
     except PyimganoError as error:
         problems.append(_problem(("model", "name"), error))
+
+
+def _check_maps(name: str, data: Mapping[str, Any], problems: list[ConfigProblem]) -> None:
+    """Refuse what needs anomaly maps from a model that has none."""
+    from pyimgano.core.registry import MODELS
+
+    try:
+        has_maps = MODELS.get(name).spec.pixel_map
+    except PyimganoError:
+        return  # told already
+    if has_maps:
+        return
+    for section, key in (("output", "maps"), ("output", "masks"), ("output", "overlays"), ("evaluation", "pixel")):
+        table = data.get(section)
+        if isinstance(table, dict) and table.get(key) is True:
+            hint = "see the tag 'pixel': pyimgano models list --tag pixel"
+            problems.append(ConfigProblem((section, key), f"the model {name!r} has no anomaly maps", hint=hint))
 
 
 def _check_calibration(calibration: Mapping[str, Any], problems: list[ConfigProblem]) -> None:
@@ -207,7 +225,8 @@ def _check_dataset(dataset: Mapping[str, Any], problems: list[ConfigProblem], *,
 
 
 def _problem(path: KeyPath, error: PyimganoError) -> ConfigProblem:
-    hint = "; ".join((error.hint or "").splitlines()) or None
+    # The first line is about the name; what follows is about plugins that could not be asked.
+    hint = (error.hint or "").split("\n", 1)[0] or None
     return ConfigProblem(path, error.message, allowed=error.allowed, hint=hint, exit_code=error.exit_code)
 
 
