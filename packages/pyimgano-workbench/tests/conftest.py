@@ -1,0 +1,55 @@
+"""Real images for the tests of runs: solar cells of elpv-dataset, scaled down, and the demo's textures with masks."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Callable
+
+import numpy as np
+import pytest
+
+from pyimgano.core.images import read_image, write_png
+
+SIDE = 64
+
+
+@pytest.fixture(scope="session")
+def cell_images() -> dict[str, list[np.ndarray]]:
+    """Mono cells, 64×64 RGB: 80 good and 20 defective ones."""
+    import cv2
+
+    spec = importlib.util.find_spec("elpv_dataset")
+    assert spec is not None
+    assert spec.origin is not None
+    data = Path(spec.origin).parent / "data"
+    rows = [line.split() for line in (data / "labels.csv").read_text().splitlines()]
+    found: dict[str, list[np.ndarray]] = {}
+    for kind, probability, count in (("good", 0.0, 80), ("defective", 1.0, 20)):
+        paths = sorted(row[0] for row in rows if float(row[1]) == probability and row[2] == "mono")[:count]
+        found[kind] = [
+            cv2.resize(read_image(data / path), (SIDE, SIDE), interpolation=cv2.INTER_AREA) for path in paths
+        ]
+    return found
+
+
+@pytest.fixture
+def make_cells(cell_images: dict[str, list[np.ndarray]]) -> Callable[..., Path]:
+    """Write cells in MVTec's layout below a folder, as one category or several that differ in their images."""
+
+    def make(root: Path, *, train: int = 30, good: int = 5, defective: int = 5, categories=()) -> Path:
+        for number, category in enumerate(categories or ("",)):
+            top = root / category
+            start = number * 5  # test images differ between the categories; train images are the next ones
+            sets = {
+                "train/good": cell_images["good"][start + good : start + good + train],
+                "test/good": cell_images["good"][start : start + good],
+                "test/crack": cell_images["defective"][start : start + defective],
+            }
+            for folder, images in sets.items():
+                (top / folder).mkdir(parents=True)
+                for index, image in enumerate(images):
+                    write_png(image, top / folder / f"{index:03d}.png")
+        return root
+
+    return make
