@@ -294,7 +294,7 @@ def median(values: list[float]) -> float:
 
 @contextlib.contextmanager
 def stopwatch(into: dict[str, Any], name: str) -> Iterator[None]:
-    """Add the wall seconds of the block to ``into[name]``.
+    """Add the wall seconds of the block to ``into[name]``, and this process's CPU seconds beside them.
 
     Parameters
     ----------
@@ -307,11 +307,12 @@ def stopwatch(into: dict[str, Any], name: str) -> Iterator[None]:
     ------
     None
     """
-    start = time.perf_counter()
+    start, worked = time.perf_counter(), time.process_time()
     try:
         yield
     finally:
         into[name] = into.get(name, 0.0) + time.perf_counter() - start
+        into[f"{name}_cpu"] = into.get(f"{name}_cpu", 0.0) + time.process_time() - worked
 
 
 def latencies(call: Callable[[], Any], *, warm_up: int, repeats: int) -> list[float]:

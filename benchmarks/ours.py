@@ -84,6 +84,7 @@ def fit_predict(
     with stopwatch(result, "fit_seconds"):
         detector.fit([str(path) for path in split.train])
     result["fit_peak_rss_mb"] = peak_rss_mb()
+    result["runtime"] = detector.extractor_facts_["runtime"]
     if predict:
         with stopwatch(result, "predict_seconds"):
             scores = detector.infer([str(path) for path in split.test])
@@ -147,6 +148,7 @@ def latency(
     return {
         "latency_ms": latencies(whole, warm_up=5, repeats=repeats),
         "map_shape": list(whole()[1].shape[-2:]),
+        "runtime": detector.extractor_facts_["runtime"],
         "threads": threads,
     }
 

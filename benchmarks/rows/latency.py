@@ -71,6 +71,8 @@ def measure(options: Options) -> Outcome:
     both = median([median(a["both_ms"]) for a in answers["bare"]])
     backbone = median([median(a["backbone_ms"]) for a in answers["bare"]])
     product = median([median(a["product_ms"]) for a in answers["bare"]])
+    # Threads of the two libraries may disturb each other; what the parts take by themselves is the stricter measure.
+    floor = min(both, backbone + product)
     applies = not options.quick
     bank = answers["peer"][0]["bank"]
     beside_peer = Row(
@@ -84,17 +86,19 @@ def measure(options: Options) -> Outcome:
         f" {bank[0]:,} × {bank[1]}, median of {repeats} calls. anomalib: its torch model with its own"
         " pre-processing, `inference_mode`, map of"
         f" {answers['peer'][0]['map_shape'][0]} px; its backbone alone takes {peer_backbone:.1f} ms."
-        f" pyimgano: `infer([array])` with the onnxruntime runtime, map of {answers['ours'][0]['map_shape'][0]} px.",
+        f" pyimgano: `infer([array])` with the runtime"
+        f" {answers['ours'][0]['runtime']}, map of {answers['ours'][0]['map_shape'][0]} px.",
     )
     beside_bare = Row(
         name="PatchCore 1 %: one image, beside the bare parts",
         ours=f"{ours:.1f} ms",
-        other=f"{both:.1f} ms",
-        ratio=f"{ours / both:.2f}×",
+        other=f"{floor:.1f} ms",
+        ratio=f"{ours / floor:.2f}×",
         goal=f"≤ {BARE_GOAL}×",
-        passed=ours / both <= BARE_GOAL if applies else None,
+        passed=ours / floor <= BARE_GOAL if applies else None,
         method="beside it: one run of the same backbone in bare onnxruntime on a ready tensor"
         f" (alone {backbone:.1f} ms) and one numpy product of random patches with a random bank of the same shape"
-        f" (alone {product:.1f} ms), one after the other: no decoding, no resizing, no search, no map.",
+        f" (alone {product:.1f} ms; one after the other {both:.1f} ms): no resizing, no search, no map. Taken is the"
+        " smaller of the sum and the two in turn.",
     )
     return Outcome([beside_peer, beside_bare], dict(answers))
