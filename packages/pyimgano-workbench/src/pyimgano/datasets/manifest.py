@@ -158,7 +158,7 @@ def _check_columns(found: set[str], path: Path) -> None:
     """Refuse a column whose name is a slip of one that has a meaning: as a free column it would silently have none."""
     for name in sorted(found - set(COLUMNS)):
         plain = name.strip().lower().replace("-", "_").replace(" ", "_")
-        close = difflib.get_close_matches(plain, COLUMNS, n=1, cutoff=0.85)
+        close = difflib.get_close_matches(plain, COLUMNS, n=1, cutoff=0.8)
         meant = _MEANT.get(plain) or (close[0] if close else None)
         if meant is not None and meant not in found:
             raise DatasetError(
