@@ -38,7 +38,8 @@ def measure(options: Options) -> Outcome:
         f" random features, 56 × 56 positions. anomalib: `Engine.fit` without validation, {workers} loading processes"
         f" (the faster of 8 and 0), of which its Gaussians took {peer_gaussian:.1f} s. pyimgano:"
         f" `create_model(...).fit(paths)` with the runtime {answers['ours'][0]['runtime']}, imports"
-        f" inside the fit included, the backbone's export in the cache; with an empty cache it takes {seconds(cold):.2f} s.",
+        f" inside the fit included, the backbone's export in the cache; with an empty cache it takes"
+        f" {seconds(cold):.2f} s.",
     )
     peak = Row(
         name="PaDiM: peak memory of the fit",
