@@ -49,7 +49,7 @@ def _story(result: DemoResult) -> list[str]:
     from pyimgano.workbench.runs import open_run
     from pyimgano.workbench.summary import run_summary
 
-    category = result.category
+    category, run = result.category, _shown(result.run)
     chosen = f" --category {category}" if category and len(result.report["categories"]) > 1 else ""
     return [
         "",
@@ -57,15 +57,23 @@ def _story(result: DemoResult) -> list[str]:
         "",
         f"dataset   {result.dataset}",
         f"config    {result.config}",
-        f"run       {result.run}",
+        f"run       {run}",
         f"overlays  {result.pictures / 'overlays'}",
         "",
         "Next:",
-        f"  pyimgano runs show {_quoted(result.run)}",
-        f"  pyimgano infer --from-run {_quoted(result.run)}{chosen} {_quoted(result.example)}",
+        f"  pyimgano runs show {_quoted(run)}",
+        f"  pyimgano infer --from-run {_quoted(run)}{chosen} {_quoted(result.example)}",
         f"  pyimgano train --config {_quoted(result.config)} --preset balanced",
         "  pyimgano init FOLDER_OF_YOUR_IMAGES",
     ]
+
+
+def _shown(path: Path) -> Path:
+    """Return a path as it would be typed from here: relative where it lies below the current folder."""
+    try:
+        return path.absolute().relative_to(Path.cwd())
+    except ValueError:
+        return path
 
 
 def _quoted(path: Path) -> str:

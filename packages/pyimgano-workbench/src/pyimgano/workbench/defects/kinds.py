@@ -70,8 +70,8 @@ class Scratch:
     """
 
     length: Range = (0.35, 0.75)
-    width: Range = (0.02, 0.04)
-    contrast: Range = (50.0, 90.0)
+    width: Range = (0.025, 0.045)
+    contrast: Range = (60.0, 100.0)
 
     def __call__(
         self, image: np.ndarray, rng: np.random.Generator, *, donor: Optional[np.ndarray] = None
@@ -93,18 +93,18 @@ class Scratch:
 
 @dataclasses.dataclass(frozen=True)
 class Stain:
-    """A spot that darkens the surface and lets its texture through, as oil or water does.
+    """A spot of one colour, dark or light, through which the texture shows weakly, as oil or paint leaves it.
 
     Parameters
     ----------
     size : (float, float)
         Radius, as a fraction of the image's shorter side.
     strength : (float, float)
-        Share of the brightness that it takes.
+        Opacity of the spot.
     """
 
-    size: Range = (0.10, 0.18)
-    strength: Range = (0.35, 0.55)
+    size: Range = (0.12, 0.20)
+    strength: Range = (0.65, 0.85)
 
     def __call__(
         self, image: np.ndarray, rng: np.random.Generator, *, donor: Optional[np.ndarray] = None
@@ -116,8 +116,10 @@ class Stain:
         _check_range("strength", self.strength, 0.01, 1.0)
         shape = image.shape[:2]
         opacity = blob(shape, rng, size=self.size, roughness=0.4, edge=max(2.0, 0.03 * min(shape)))
-        darker = image.astype(np.float32) * (1.0 - rng.uniform(*self.strength))
-        return _blend(image, darker, opacity), opacity >= 0.5
+        inside = opacity >= 0.5
+        # What is light there gets a dark spot, and the other way round: a spot is never the colour of its place.
+        colour = 25.0 if image[inside].mean() > 127.5 else 230.0
+        return _blend(image, np.full(image.shape, colour), opacity * rng.uniform(*self.strength)), inside
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,7 +137,7 @@ class Foreign:
     arXiv 2104.04015, pastes a rectangle of the same image; this pastes a round piece of a donor.
     """
 
-    size: Range = (0.10, 0.18)
+    size: Range = (0.15, 0.22)
 
     def __call__(
         self, image: np.ndarray, rng: np.random.Generator, *, donor: Optional[np.ndarray] = None

@@ -18,5 +18,7 @@ DEFECTS = (
     ComponentSpec(
         "scratch", "A thin curved line, lighter or darker than the surface", f"{_KINDS}:Scratch", kind="defects"
     ),
-    ComponentSpec("stain", "A spot that darkens the surface below it", f"{_KINDS}:Stain", kind="defects"),
+    ComponentSpec(
+        "stain", "A spot of one colour, through which the texture shows weakly", f"{_KINDS}:Stain", kind="defects"
+    ),
 )

@@ -1,0 +1,135 @@
+"""The cells of a benchmark: which runs it is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Optional
+
+from pyimgano.core.errors import ConfigError, DatasetError, UnknownNameError
+from pyimgano.core.files import dumps_json, sha256_bytes
+from pyimgano.core.names import unknown_name_hint
+from pyimgano.workbench.runs.naming import DEFAULT_CATEGORY, safe_name
+
+if TYPE_CHECKING:
+    from pyimgano.workbench.config import RunConfig
+
+__all__ = ["Cell", "plan_cells"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of the matrix.
+
+    Attributes
+    ----------
+    model, category, seed
+        Its place; the category is ``"default"`` for a dataset without categories.
+    config : RunConfig
+        What it runs.
+    """
+
+    model: str
+    category: str
+    seed: int
+    config: RunConfig
+
+    @property
+    def name(self) -> str:
+        """A file name for it."""
+        return f"{safe_name(self.model)}__{safe_name(self.category)}__seed{self.seed}"
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of what decides its result: the config without its output."""
+        data = self.config.to_json()
+        data.pop("output")
+        data["dataset"]["root"] = Path(data["dataset"]["root"]).name  # the dataset may be moved
+        return sha256_bytes(dumps_json(data).encode("utf-8"))
+
+
+def plan_cells(
+    folder: Path,
+    *,
+    models: Sequence[str],
+    categories: Optional[Sequence[str]] = None,
+    seeds: Sequence[int] = (0,),
+    file: Optional[Path] = None,
+    settings: Sequence[str] = (),
+    dataset: Optional[Path] = None,
+    preset: Optional[str] = None,
+) -> list[Cell]:
+    """Return the cells, by model, then category, then seed; everything that can be checked before a fit is checked.
+
+    Parameters
+    ----------
+    folder : Path
+        The benchmark's folder; the runs go into its ``runs``.
+    models : sequence of str
+        Registered models. A config's ``model.params`` belong to the config's own model (or the preset's); every other
+        one runs with its defaults.
+    categories : sequence of str, optional
+        Default: those of the config, else all.
+    seeds : sequence of int
+        Of split and fit.
+    file, settings, dataset, preset
+        The config that all cells share, as for ``train``.
+
+    Raises
+    ------
+    RunConfigError
+        When the config is not valid, or a model is unknown.
+    UnknownNameError
+        When the dataset has no such category.
+    ConfigError
+        When a model, category or seed is given twice.
+    """
+    from pyimgano.workbench.config import load_run_config
+
+    for noun, given in (("model", models), ("category", categories or ()), ("seed", seeds)):
+        twice = sorted({str(item) for item in given if list(given).count(item) > 1})
+        if twice:
+            raise ConfigError(f"{noun} given twice: {', '.join(twice)}")
+    flags: dict[str, Any] = {"dataset.root": dataset, "preset": preset, "output.dir": folder / "runs"}
+    base = load_run_config(file, settings=settings, flags=flags)
+    same = {"dataset.root": base.dataset.root, "recipe": base.recipe, "preset": base.preset}
+    configs = {
+        name: base.model if name == base.model.name else load_run_config(flags={**same, "model.name": name}).model
+        for name in models
+    }
+    cells = []
+    for name in models:
+        for category in _categories(base, categories):
+            for seed in seeds:
+                cell = Cell(name, category or DEFAULT_CATEGORY, seed, base)
+                config = base.model_copy(
+                    update={
+                        "model": configs[name],
+                        "seed": seed,
+                        "dataset": base.dataset.model_copy(update={"categories": category and [category]}),
+                        "output": base.output.model_copy(update={"name": cell.name}),
+                    }
+                )
+                cells.append(Cell(cell.model, cell.category, seed, config))
+    return cells
+
+
+def _categories(base: RunConfig, wanted: Optional[Sequence[str]]) -> list[Optional[str]]:
+    from pyimgano.datasets import read_dataset
+
+    dataset = base.dataset
+    samples = read_dataset(dataset.root, format=dataset.format, seed=base.seed)
+    if not len(samples):
+        raise DatasetError("no images", where=dataset.root, hint=f"pyimgano datasets inspect {dataset.root}")
+    known = samples.categories()
+    chosen = list(wanted or dataset.categories or known)
+    for name in chosen:
+        if name not in known:
+            raise UnknownNameError(
+                f"the dataset has no category {name!r}",
+                where=dataset.root,
+                allowed=", ".join(known) or "it has no categories: leave --categories out",
+                hint=unknown_name_hint(name, known),
+            )
+    return [*chosen] if chosen else [None]

@@ -1,0 +1,120 @@
+"""Runs cells in a fixed number of processes; each serves cell after cell, and is replaced when it dies."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, Optional
+
+from pyimgano.workbench.bench.matrix import Cell
+
+__all__ = ["run_cells"]
+
+Row = dict[str, Any]
+
+
+class _Worker:
+    """One process of :mod:`pyimgano.workbench.bench.worker`, started when it is first needed."""
+
+    def __init__(self, threads: Optional[int]) -> None:
+        self._environment = dict(os.environ)
+        if threads is not None:
+            for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+                self._environment.setdefault(name, str(threads))
+        self._process: Optional[subprocess.Popen[bytes]] = None
+
+    def ask(self, cell: Cell) -> Row:
+        process = self._process or self._start()
+        request = json.dumps({"config": cell.config.to_json()}).encode() + b"\n"
+        answer = b""
+        try:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write(request)
+            process.stdin.flush()
+            answer = process.stdout.readline()
+        except OSError:  # it is gone
+            pass
+        if not answer.endswith(b"\n"):
+            status = process.wait()
+            self._process = None
+            return {"error": _death(status)}
+        found: Row = json.loads(answer)
+        return found
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "pyimgano.workbench.bench.worker"]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=self._environment)
+        return self._process
+
+    def stop(self) -> None:
+        if self._process is None:
+            return
+        self._process.kill()
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                stream.close()
+        self._process.wait()
+        self._process = None
+
+
+def _death(status: int) -> str:
+    if status < 0:
+        import signal
+
+        try:
+            name = signal.Signals(-status).name
+        except ValueError:
+            name = f"signal {-status}"
+        often = ": most often the system ran out of memory" if name == "SIGKILL" else ""
+        return f"the process was killed by {name}{often}"
+    return f"the process ended with exit code {status}"
+
+
+def run_cells(cells: Sequence[Cell], done: Callable[[Cell, Row], None], *, jobs: int = 1) -> None:
+    """Run cells and tell of each when it has ended, in the order in which they end.
+
+    Parameters
+    ----------
+    cells : sequence of Cell
+        Started in this order.
+    done : callable
+        ``done(cell, {"row": …} or {"error": …})``, called in the caller's thread.
+    jobs : int
+        Number of processes. With more than one, each gets its share of the cores.
+
+    Notes
+    -----
+    An exception, also a KeyboardInterrupt, ends the processes; what they were at can be resumed.
+    """
+    waiting: queue.SimpleQueue[Optional[Cell]] = queue.SimpleQueue()
+    ended: queue.SimpleQueue[tuple[Cell, Row]] = queue.SimpleQueue()
+    for cell in cells:
+        waiting.put(cell)
+    count = max(1, min(jobs, len(cells)))
+    threads = max(1, (os.cpu_count() or 1) // count) if count > 1 else None
+    workers = [_Worker(threads) for _ in range(count)]
+
+    def serve(worker: _Worker) -> None:
+        while True:
+            cell = waiting.get()
+            if cell is None:
+                return
+            ended.put((cell, worker.ask(cell)))
+
+    for _ in workers:
+        waiting.put(None)
+    pool = [threading.Thread(target=serve, args=(worker,), daemon=True) for worker in workers]
+    for thread in pool:
+        thread.start()
+    try:
+        for _ in cells:
+            done(*ended.get())
+    finally:
+        for worker in workers:
+            worker.stop()

@@ -1,0 +1,173 @@
+"""``pyimgano benchmark``: models × categories × seeds, in one table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, List, Optional  # noqa: UP035 - typer evaluates the annotations, also on 3.9
+
+import typer
+
+if TYPE_CHECKING:
+    from pyimgano.workbench.bench import Leaderboard
+
+__all__ = ["benchmark"]
+
+
+def benchmark(
+    dataset: Optional[Path] = typer.Option(None, "--dataset", help="Folder or manifest of the dataset."),
+    models: Optional[str] = typer.Option(
+        None, "--models", metavar="A,B", help="Models to compare; default: the config's (or preset's) own."
+    ),
+    categories: Optional[str] = typer.Option(None, "--categories", metavar="X,Y", help="Categories; default: all."),
+    seeds: str = typer.Option("0", "--seeds", metavar="0,1,2", help="Seeds of split and fit."),
+    config: Optional[Path] = typer.Option(None, "--config", "-c", help="Run config that all cells share."),
+    settings: Optional[List[str]] = typer.Option(  # noqa: UP006
+        None, "--set", metavar="KEY=VALUE", help="Override a key of the config; repeatable."
+    ),
+    preset: Optional[str] = typer.Option(None, "--preset", help="Preset of the recipe."),
+    output: Path = typer.Option(
+        Path("benchmark"), "--output", "-o", help="Folder for the table and the runs; the same one resumes."
+    ),
+    jobs: int = typer.Option(1, "--jobs", min=1, help="Processes; times are comparable with 1 only."),
+    list_models: bool = typer.Option(False, "--list-models", help="List the models and stop."),
+    list_categories: bool = typer.Option(False, "--list-categories", help="List the dataset's categories and stop."),
+    as_json: bool = typer.Option(False, "--json", help="Print rows and summary as JSON."),
+) -> None:
+    """Run every model on every category with every seed, and compare them: mean ± standard deviation over the seeds.
+
+    Each cell is a run, as `train` makes it, in a process of its own: one that fails is a row with its error, and the
+    exit code is 1 at the end. Rows go into leaderboard.csv and leaderboard.json as they come; the same command again
+    goes on where it was interrupted.
+    """
+    from pyimgano.core.errors import ConfigError
+    from pyimgano.workbench.bench import Leaderboard, plan_cells
+    from pyimgano.workbench.commands.printing import print_json, print_text
+
+    if list_models:
+        from pyimgano.core.registry import MODELS
+
+        for name in MODELS.names():
+            print_text(name)
+        return
+    if list_categories:
+        from pyimgano.datasets import read_dataset
+
+        if dataset is None:
+            raise ConfigError("--list-categories needs --dataset PATH")
+        for name in read_dataset(dataset).categories():
+            print_text(name)
+        return
+    if dataset is None and config is None:
+        raise ConfigError("no dataset", allowed="--dataset PATH, or --config FILE", hint="pyimgano benchmark --help")
+    common: dict[str, Any] = {"file": config, "settings": settings or (), "dataset": dataset, "preset": preset}
+    cells = plan_cells(
+        output,
+        models=_split(models, "--models") or _own_model(common),
+        categories=_split(categories, "--categories") or None,
+        seeds=[_seed(text) for text in _split(seeds, "--seeds")],
+        **common,
+    )
+    board = Leaderboard(output, cells)
+    _work(board, len(cells), jobs)
+    rows = [row for row in board.rows() if row["status"] != "ok"]
+    if as_json:
+        print_json({"rows": board.rows(), "summary": board.summary()})
+    else:
+        _show(board)
+    if rows:
+        raise typer.Exit(1)
+
+
+def _split(text: Optional[str], option: str) -> list[str]:
+    from pyimgano.core.errors import ConfigError
+
+    if text is None:
+        return []
+    parts = [part.strip() for part in text.split(",")]
+    if not all(parts):
+        raise ConfigError(f"{text!r} has an empty part", where=option, allowed="names with commas between them")
+    return parts
+
+
+def _seed(text: str) -> int:
+    from pyimgano.core.errors import ConfigError
+
+    if not text.isdecimal():
+        raise ConfigError(f"{text!r} is no seed", where="--seeds", allowed="whole numbers ≥ 0, e.g. 0,1,2")
+    return int(text)
+
+
+def _own_model(common: Mapping[str, Any]) -> list[str]:
+    from pyimgano.workbench.config import load_run_config
+
+    flags = {"dataset.root": common["dataset"], "preset": common["preset"]}
+    return [load_run_config(common["file"], settings=common["settings"], flags=flags).model.name]
+
+
+def _work(board: Leaderboard, total: int, jobs: int) -> None:
+    from pyimgano.workbench.bench import Cell, run_cells
+    from pyimgano.workbench.commands.console import ConsoleProgress, say
+
+    found = total - len(board.waiting)
+    if found:
+        say(f"{found} of {total} cells are finished already in {board.folder}")
+    if not board.waiting:
+        board.write()
+        return
+    progress = ConsoleProgress()
+    with progress.stage("Benchmark", len(board.waiting)) as advance:
+
+        def done(cell: Cell, answer: dict[str, Any]) -> None:
+            row = board.add(cell, answer)
+            auroc = row.get("image_auroc")
+            what = row["error"] if row["error"] else "image AUROC " + ("–" if auroc is None else f"{auroc:.3f}")
+            progress.note(f"{cell.model} on {cell.category}, seed {cell.seed}: {what}")
+            advance(1)
+
+        run_cells(board.waiting, done, jobs=jobs)
+
+
+def _show(board: Leaderboard) -> None:
+    from pyimgano.workbench.commands.console import say
+    from pyimgano.workbench.commands.printing import print_table
+
+    titles = (
+        "model",
+        "category",
+        "seeds",
+        "good/defective",
+        "image AUROC",
+        "pixel AUROC",
+        "AUPRO",
+        "overkill %",
+        "escape %",
+        "fit s",
+        "latency ms",
+    )
+    rows = []
+    for part in board.summary():
+        percent = [_cell(part[name], 100.0, 1) for name in ("overkill", "escape")]
+        rows.append(
+            (
+                part["model"],
+                part["category"] or "(mean)",
+                str(part["n_seeds"]),
+                f"{part['n_test_good']}/{part['n_test_defective']}",
+                *(_cell(part[name]) for name in ("image_auroc", "pixel_auroc", "pixel_aupro")),
+                *percent,
+                *(_cell(part[name], digits=1) for name in ("fit_seconds", "latency_ms")),
+            )
+        )
+    print_table(titles, rows, titles=True)
+    say("mean ± standard deviation over the seeds; good/defective: test images, summed over the seeds")
+    for row in (row for row in board.rows() if row["status"] != "ok"):
+        say(f"failed: {row['model']} on {row['category']}, seed {row['seed']}: {row['error']}")
+    say(f"table: {board.folder / 'leaderboard.csv'}   runs: {board.folder / 'runs'}")
+
+
+def _cell(value: Mapping[str, Any], factor: float = 1.0, digits: int = 3) -> str:
+    if value["mean"] is None:
+        return "–"
+    text = f"{factor * value['mean']:.{digits}f}"
+    return text if value["sd"] is None else f"{text} ± {factor * value['sd']:.{digits}f}"
