@@ -7,16 +7,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Optional, Union
 
 import numpy as np
 
-from pyimgano.core.errors import ImageError, MissingDependencyError, ParameterError, PyimganoError, WeightsError
+from pyimgano.core.errors import (
+    CheckpointError,
+    ImageError,
+    MissingDependencyError,
+    ParameterError,
+    PyimganoError,
+    WeightsError,
+)
 from pyimgano.core.parameters import require
 from pyimgano.core.plugins import installed
 from pyimgano.models.backbones import Backbone, default_layers, describe_backbone, resolve_backbone, select_layers
 from pyimgano.models.onnx_graphs import GraphKey, export_graph, find_graph, keep_graph
+from pyimgano.models.resizing import check_size, resize_image
 from pyimgano.models.runtimes import OnnxRuntime, Runtime, TorchRuntime, default_threads
 from pyimgano.models.weights import RANDOM_WARNING, Weights, find_weights
 
@@ -26,6 +34,7 @@ __all__ = [
     "default_layers",
     "describe_backbone",
     "efficientnet_lite0",
+    "reopen_extractor",
     "timm",
     "torchvision",
 ]
@@ -91,16 +100,7 @@ class BackboneExtractor:
         -------
         ndarray, (h, w, 3) uint8
         """
-        import cv2
-
-        height, width = self.input_size
-        if image.shape[:2] == (height, width):
-            return image
-        shrinks = image.shape[0] >= height and image.shape[1] >= width
-        resized: np.ndarray = cv2.resize(
-            image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        )
-        return resized
+        return resize_image(image, self.input_size)
 
     def extract(self, batch: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         """Return the features of prepared images; an image's features do not depend on the rest of the batch.
@@ -197,6 +197,43 @@ def create_extractor(
     return BackboneExtractor(described, chosen, size, found, sha256, TorchRuntime(network, device=place, threads=cores))
 
 
+def reopen_extractor(
+    facts: Mapping[str, Any],
+    *,
+    runtime: str = "auto",
+    weights: str = "default",
+    device: str = "auto",
+    threads: Optional[int] = None,
+) -> BackboneExtractor:
+    """Return the extractor that a saved detector was fitted with, from the ``facts`` that it stored.
+
+    The runtime and the device may be others than at the time: a detector fitted on a GPU loads on a CPU.
+
+    Raises
+    ------
+    CheckpointError
+        When the weights found now are not those of the fit.
+    KeyError
+        When ``facts`` are not those of an extractor.
+    """
+    extractor = create_extractor(
+        facts["backbone"],
+        layers=facts["layers"],
+        input_size=tuple(facts["input_size"]),
+        runtime=runtime,
+        weights=weights,
+        device=device,
+        threads=threads,
+    )
+    if extractor.weights_sha256 != facts["weights_sha256"]:
+        raise CheckpointError(
+            f"it was fitted with other weights of {extractor.backbone.name}: their sha256 was "
+            f"{facts['weights_sha256']}, that of {extractor.facts['weights']} is {extractor.weights_sha256}",
+            hint="give the weights of the fit, or fit again",
+        )
+    return extractor
+
+
 def _network(backbone: Backbone, layers: tuple[str, ...], weights: Weights) -> tuple[Any, str]:
     """Return the torch network and the fingerprint of its weights."""
     _need("torch", "lite")
@@ -284,10 +321,7 @@ def torchvision(
 
 
 def _size(backbone: Backbone, input_size: Union[int, Sequence[int]]) -> tuple[int, int]:
-    sides = (input_size, input_size) if isinstance(input_size, int) else tuple(input_size)
-    valid = len(sides) == 2 and all(isinstance(side, int) and side >= MIN_SIDE for side in sides)
-    require(valid, "input_size", input_size, f"a side or (height, width), at least {MIN_SIDE}")
-    size = (int(sides[0]), int(sides[1]))
+    size = check_size(input_size, minimum=MIN_SIDE)
     if backbone.fixed_size is not None and size != backbone.fixed_size:
         raise ParameterError(
             f"input_size = {input_size!r}", where=backbone.name, allowed=f"{list(backbone.fixed_size)} only"
