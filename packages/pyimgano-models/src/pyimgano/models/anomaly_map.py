@@ -1,0 +1,49 @@
+"""From distances on a grid of patches to an anomaly map at the resolution of the image that the network saw."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from pyimgano.models.parallel import one_blas_thread
+from pyimgano.models.resampling import gaussian_matrix, resampling_matrix
+
+__all__ = ["render_maps"]
+
+
+def render_maps(
+    distances: np.ndarray, size: tuple[int, int], *, sigma: float, interpolation: str = "bilinear"
+) -> np.ndarray:
+    """Return distances on a grid, interpolated to image size and smoothed by a Gaussian.
+
+    Parameters
+    ----------
+    distances : ndarray, (N, h, w)
+    size : (int, int)
+        (height, width) of the maps.
+    sigma : float
+        Standard deviation of the Gaussian in pixels of the map; 0 leaves it out. Its kernel ends at four standard
+        deviations, the border is mirrored about the outermost pixels.
+    interpolation : {"bilinear", "nearest"}
+        Between the centres of the patches, or constant on each patch.
+
+    Returns
+    -------
+    ndarray, (N, height, width) float32
+        A map does not depend on the others.
+    """
+    # Both steps are linear and separable: the map is rows · distances · columnsᵀ, two small products.
+    rows = _axis(distances.shape[1], size[0], float(sigma), interpolation)
+    columns = _axis(distances.shape[2], size[1], float(sigma), interpolation).T
+    maps = np.empty((len(distances), *size), dtype=np.float32)
+    with one_blas_thread():
+        for grid, out in zip(distances, maps):
+            out[...] = rows @ grid.astype(np.float64) @ columns
+    return maps
+
+
+@lru_cache(maxsize=16)
+def _axis(source: int, target: int, sigma: float, interpolation: str) -> np.ndarray:
+    matrix = resampling_matrix(source, target, interpolation)
+    return gaussian_matrix(matrix, sigma) if sigma > 0 else matrix
