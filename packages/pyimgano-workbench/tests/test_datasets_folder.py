@@ -402,3 +402,71 @@ def test_when_two_layouts_fit_the_first_is_taken_and_the_other_named(build):
     assert "Read as 'manifest'" in samples.notes[0]
     assert "marked fits as well" in samples.notes[1]
     assert "Read as 'marked', as asked for" in read_dataset(build.root, format="marked").notes[0]
+
+
+def test_masks_inside_a_class_folder_are_no_images(build):
+    build.images("train/good", "a.png", "b.png")
+    build.images("test/cut", "1.png", "lot1/2.png")
+    build.masks("test/cut/masks", "1.png", "lot1/2_mask.png", "9.png")
+    samples = read_dataset(build.root)
+    assert [(sample.id, sample.masks[0].name) for sample in samples.select("test")] == [
+        ("test/cut/1.png", "1.png"),
+        ("test/cut/lot1/2.png", "2_mask.png"),
+    ]
+    assert "a mask without an image: 1 (test/cut/masks/9.png)" in " ".join(samples.notes)
+
+
+@pytest.mark.parametrize("folder", ["train/good", "test/NG/S0001", "."])
+def test_two_images_with_one_stem_are_refused_since_one_may_be_a_mask(build, folder):
+    if folder != ".":
+        build.images("train/good", "a.png", "b.png")
+    build.images(folder, "part_C1.jpg", "part_C1.png", "part_C2.jpg")
+    with pytest.raises(DatasetError, match=r"part_C1\.jpg and part_C1\.png") as caught:
+        read_dataset(build.root)
+    assert "manifest" in caught.value.hint
+
+
+def test_a_defect_may_be_called_label(build):
+    build.images("train/good", "a.png", "b.png")
+    build.images("test/good", "c.png")
+    build.images("test/label", "d.png")
+    assert [sample.defect for sample in read_dataset(build.root).select(label=1)] == ["label"]
+
+
+def test_accented_names_match_their_masks_in_either_unicode_form(build):
+    import unicodedata
+
+    build.images("train/good", "a.png", "b.png")
+    build.images("test/cut", unicodedata.normalize("NFD", "Prüfling é.png"))
+    build.masks("ground_truth/cut", unicodedata.normalize("NFC", "Prüfling é_mask.png"))
+    assert len(read_dataset(build.root).select(label=1)[0].masks) == 1
+
+
+def test_a_file_name_that_is_no_text_is_left_out_and_named(build):
+    build.images("train/good", "a.png", "b.png")
+    try:
+        with open(os.fsencode(build.root / "train/good") + b"/caf\xe9.png", "wb") as stream:
+            stream.write((build.root / "train/good/a.png").read_bytes())
+    except OSError as error:
+        pytest.skip(f"this system takes no such names: {error}")
+    samples = read_dataset(build.root)
+    assert len(samples) == 2
+    "\n".join(samples.notes).encode("utf-8")
+    assert "not valid Unicode: 1 ('train/good/" not in " ".join(samples.notes)
+    assert "not valid Unicode: 1" in " ".join(samples.notes)
+
+
+def test_a_category_without_splits_beside_one_with_splits_gets_its_own(build):
+    build.images("a/train/good", "1.png", "2.png")
+    build.images("a/test/bad", "3.png")
+    build.images("b/good", *(f"{index}.png" for index in range(10)))
+    build.images("b/bad", "x.png")
+    samples = read_dataset(build.root)
+    assert len(samples.select("train", 0, "a")) == 2
+    assert len(samples.select("train", 0, "b")) == 8
+    assert len(samples.select("test", None, "b")) == 3
+
+
+def test_training_images_alone_are_read_and_the_notes_say_what_is_missing(build):
+    build.images("train/good", "a.png", "b.png")
+    assert "no test images" in " ".join(read_dataset(build.root).notes)

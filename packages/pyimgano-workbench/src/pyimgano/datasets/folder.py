@@ -10,9 +10,15 @@ from typing import Optional
 from pyimgano.core.contracts import Sample, Samples
 from pyimgano.core.errors import DatasetError
 from pyimgano.datasets.listing import Omissions, list_folder
-from pyimgano.datasets.masks import masks_beside
-from pyimgano.datasets.roles import MASKS
-from pyimgano.datasets.tree import EXPECTED, Category, TreeReading, find_categories, split_folders
+from pyimgano.datasets.tree import (
+    EXPECTED,
+    Category,
+    TreeReading,
+    find_categories,
+    refuse_masks,
+    refuse_twins,
+    split_folders,
+)
 
 __all__ = ["FolderReader"]
 
@@ -61,13 +67,8 @@ class FolderReader:
             folders = ", ".join(listing.folders[:8]) + (", …" if len(listing.folders) > 8 else "")
             found = f"folders: {folders}" if listing.folders else "no images and no folders"
             raise DatasetError(f"nothing says which images are good; found {found}", where=base, allowed=EXPECTED)
-        if masks_beside(listing) or listing.find_folder(*MASKS):
-            raise DatasetError(
-                "images and masks, and no folder that says which images are good",
-                where=base,
-                allowed=EXPECTED,
-                hint="list the images in a manifest with a label each, and read that (see docs/datasets.md)",
-            )
+        refuse_masks(listing)
+        refuse_twins(listing)
         name = os.path.basename(os.path.abspath(base)) or "root"
         reading.choose([Category(name, "", listing)], categories)
         if listing.folders:

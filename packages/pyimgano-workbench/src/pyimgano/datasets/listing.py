@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
+from typing import Optional
 
 from pyimgano.core.errors import DatasetError
 from pyimgano.core.images import IMAGE_SUFFIXES
 
-__all__ = ["Listing", "Omissions", "list_folder", "split_stem", "walk_images"]
+__all__ = ["Listing", "Omissions", "list_folder", "same_stem", "split_stem", "walk_images"]
 
 MAX_DEPTH = 6
 """How deep images are looked for below a class folder; a link that points upwards ends here."""
@@ -95,7 +96,9 @@ def list_folder(path: str, *, omissions: Omissions, relative: str = "") -> Listi
         with os.scandir(path) as entries:
             for entry in sorted(entries, key=lambda item: item.name):
                 name = entry.name
-                if name.startswith(".") or name.lower() in _HIDDEN:
+                if not name.isascii() and not _is_unicode(name):
+                    omissions.add("a name that is not valid Unicode", prefix + ascii(name))
+                elif name.startswith(".") or name.lower() in _HIDDEN:
                     omissions.add("hidden", prefix + name)
                 elif entry.is_dir():
                     folders.append(name)
@@ -110,19 +113,49 @@ def list_folder(path: str, *, omissions: Omissions, relative: str = "") -> Listi
     return Listing(path, tuple(images), tuple(folders))
 
 
-def walk_images(path: str, *, omissions: Omissions, relative: str, depth: int = 0) -> Iterator[tuple[str, Listing]]:
+def _is_unicode(name: str) -> bool:
+    """Tell whether a name can be written to a JSON file; names of other bytes come with surrogates."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def same_stem(listing: Listing) -> Optional[tuple[str, str]]:
+    """Return two images of a folder that differ in their ending only, if there are any.
+
+    One of them is the other's mask (Real-IAD), or both show the same scene, which would then stand on two sides of a
+    split.
+    """
+    seen: dict[str, str] = {}
+    for name in listing.images:
+        other = seen.setdefault(split_stem(name), name)
+        if other != name:
+            return other, name
+    return None
+
+
+def walk_images(
+    path: str, *, omissions: Omissions, relative: str, skip: Sequence[str] = (), depth: int = 0
+) -> Iterator[tuple[str, Listing]]:
     """Yield ``(folder relative to path, its listing)`` for a class folder and all folders below it.
 
-    A folder without any image, also below it, is counted as an omission.
+    A folder without any image, also below it, is counted as an omission. Folders called as in ``skip`` (lower case) are
+    passed over.
     """
     listing = list_folder(path, omissions=omissions, relative=relative)
     yield "", listing
     for folder in listing.folders:
+        if folder.lower() in skip:
+            continue
         place = f"{relative}/{folder}"
         if depth >= MAX_DEPTH:
             omissions.add(f"more than {MAX_DEPTH} folders deep", place)
             continue
-        below = list(walk_images(os.path.join(path, folder), omissions=omissions, relative=place, depth=depth + 1))
+        below = list(
+            walk_images(os.path.join(path, folder), omissions=omissions, relative=place, skip=skip, depth=depth + 1)
+        )
         if not any(part.images for _, part in below):
             omissions.add("a folder without images", place)
         for inner, part in below:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Optional
@@ -12,6 +13,11 @@ from pyimgano.datasets.listing import Listing, Omissions, list_folder, split_ste
 from pyimgano.datasets.roles import MASK_SUFFIXES, MASKS
 
 __all__ = ["MaskFolder", "MaskFolders", "masks_beside"]
+
+
+def _key(stem: str) -> str:
+    """Return what stems are compared by: case and the form of accented letters (macOS writes another) do not matter."""
+    return (stem if stem.isascii() else unicodedata.normalize("NFC", stem)).lower()
 
 
 @dataclass
@@ -38,8 +44,8 @@ class MaskFolder:
         """Index a listing."""
         folder = cls(listing.path, relative)
         for name in listing.images:
-            folder.files.setdefault(split_stem(name).lower(), []).append(name)
-        folder.folders = {name.lower(): name for name in listing.folders}
+            folder.files.setdefault(_key(split_stem(name)), []).append(name)
+        folder.folders = {_key(name): name for name in listing.folders}
         return folder
 
     def find(self, stem: str) -> Optional[str]:
@@ -51,7 +57,7 @@ class MaskFolder:
             When several files have the name that the mask should have.
         """
         for suffix in MASK_SUFFIXES:
-            names = self.files.get((stem + suffix).lower(), [])
+            names = self.files.get(_key(stem + suffix), [])
             # Names that differ in case only are told apart by the case; otherwise the case does not matter.
             exact = [name for name in names if split_stem(name)[: len(stem)] == stem]
             chosen = exact or names
@@ -127,7 +133,7 @@ class MaskFolders:
         mask = folder.find(stem)
         if mask is not None:
             return (f"{relative}/{mask}",)
-        regions = folder.folders.get(stem.lower())
+        regions = folder.folders.get(_key(stem))
         inner = self.folder(f"{relative}/{regions}") if regions else None
         if inner is None:
             return ()

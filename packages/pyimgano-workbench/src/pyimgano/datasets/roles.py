@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["GOOD", "MASKS", "MASK_SUFFIXES", "PRIVATE", "SPLITS"]
+__all__ = ["GOOD", "LABELS", "MASKS", "MASK_SUFFIXES", "PRIVATE", "SPLITS"]
 
 SPLITS = {
     "train": "train",
@@ -22,8 +22,11 @@ PRIVATE = ("test_private", "test_private_mixed")
 GOOD = ("good", "normal", "ok")
 """Folders of good images."""
 
-MASKS = ("ground_truth", "groundtruth", "gt", "masks", "mask", "label", "labels")
+MASKS = ("ground_truth", "groundtruth", "gt", "masks", "mask")
 """Folders that hold no images but their masks."""
+
+LABELS = ("label", "labels")
+"""Folders of masks beside images (DAGM). Beside class folders they are a class: a defect of a printed label."""
 
 MASK_SUFFIXES = ("_mask", "", "_gt", "_label")
 """What follows the image's stem in the stem of its mask, the most specific first."""

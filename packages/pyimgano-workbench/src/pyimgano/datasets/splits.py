@@ -170,7 +170,7 @@ def assign_splits(samples: Samples, *, seed: int, test_fraction: float = TEST_FR
 
     Defective images become the test set, together with ``test_fraction`` of the good ones (of each category, in whole
     groups; a group with a defective image goes there as a whole). Without any defective image all good ones are for
-    training. A dataset with splits is returned as it is.
+    training. A category that has a split keeps it.
 
     Parameters
     ----------
@@ -186,11 +186,13 @@ def assign_splits(samples: Samples, *, seed: int, test_fraction: float = TEST_FR
     DatasetError
         When the good images of a category would all go into the test set.
     """
-    if any(sample.split is not None for sample in samples.samples):
+    done = {sample.category or "" for sample in samples.samples if sample.split is not None}
+    without = {sample.category or "" for sample in samples.samples} - done
+    if not without:
         return samples
-    split_of: dict[str, str] = {}
+    split_of = {sample.id: sample.split for sample in samples.samples}
     notes: list[str] = []
-    for category in sorted({sample.category or "" for sample in samples.samples}):
+    for category in sorted(without):
         named = f" of {category}" if category else ""
         items = [sample for sample in samples.samples if (sample.category or "") == category]
         good = [sample for sample in items if sample.label == 0]
@@ -222,7 +224,7 @@ def assign_splits(samples: Samples, *, seed: int, test_fraction: float = TEST_FR
         )
     return dataclasses.replace(
         samples,
-        samples=tuple(dataclasses.replace(sample, split=split_of.get(sample.id)) for sample in samples.samples),
+        samples=tuple(dataclasses.replace(sample, split=split_of[sample.id]) for sample in samples.samples),
         notes=samples.notes + tuple(notes),
     )
 

@@ -11,11 +11,19 @@ from typing import Optional
 from pyimgano.core.contracts import Sample, Samples
 from pyimgano.core.errors import DatasetError
 from pyimgano.core.names import unknown_name_hint
-from pyimgano.datasets.listing import Listing, Omissions, list_folder, walk_images
+from pyimgano.datasets.listing import Listing, Omissions, list_folder, same_stem, walk_images
 from pyimgano.datasets.masks import MaskFolders, masks_beside
-from pyimgano.datasets.roles import GOOD, MASKS, PRIVATE, SPLITS
+from pyimgano.datasets.roles import GOOD, LABELS, MASKS, PRIVATE, SPLITS
 
-__all__ = ["Category", "TreeReading", "class_folders", "find_categories", "split_folders"]
+__all__ = [
+    "Category",
+    "TreeReading",
+    "class_folders",
+    "find_categories",
+    "refuse_masks",
+    "refuse_twins",
+    "split_folders",
+]
 
 EXPECTED = (
     "train/{good|normal|ok}/*.png with test/{good|normal|ok}/*.png and test/<defect>/*.png, directly or once per "
@@ -55,6 +63,40 @@ def split_folders(listing: Listing) -> dict[str, str]:
 def class_folders(listing: Listing) -> list[str]:
     """Return the folders of a split that stand for a class: all but those of masks and of the unlabelled."""
     return [folder for folder in listing.folders if folder.lower() not in MASKS + PRIVATE]
+
+
+def refuse_masks(listing: Listing) -> None:
+    """Refuse a folder in which images and masks lie side by side, and nothing says which images are good.
+
+    Raises
+    ------
+    DatasetError
+        It says how to label the images.
+    """
+    if masks_beside(listing) or listing.find_folder(*MASKS, *LABELS):
+        raise DatasetError(
+            "images and masks, and no folder that says which images are good",
+            where=listing.path,
+            allowed=EXPECTED,
+            hint="list the images in a manifest with a label each, and read that (see docs/datasets.md)",
+        )
+
+
+def refuse_twins(listing: Listing) -> None:
+    """Refuse a folder in which two images differ in their ending only.
+
+    Raises
+    ------
+    DatasetError
+        It names two of them.
+    """
+    twins = same_stem(listing)
+    if twins is not None:
+        raise DatasetError(
+            f"{twins[0]} and {twins[1]} differ in their ending only: one may be the mask, or a copy, of the other",
+            where=listing.path,
+            hint="keep one of them, move masks to ground_truth/<defect>, or list the images in a manifest",
+        )
 
 
 def _is_category(listing: Listing) -> bool:
@@ -122,6 +164,7 @@ class TreeReading:
     def __post_init__(self) -> None:
         self._root = os.fspath(self.root)
         self.masks = MaskFolders(self._root, self.omissions)
+        self._mask_roots: set[str] = set()
 
     def choose(self, categories: Sequence[Category], wanted: Optional[Sequence[str]]) -> list[Category]:
         """Return the ``wanted`` categories (all when None).
@@ -159,6 +202,8 @@ class TreeReading:
             self.omissions.add("an image outside the splits", *(prefix + name for name in category.listing.images))
         if splits:
             self._add_splits(category, splits)
+            if "test" not in splits:
+                self.notes.append(f"Category {category.name!r} has no test images, so it cannot be evaluated.")
         else:
             self._add_classes(category, category.listing, category.relative, None)
             self.notes.append(f"Category {category.name!r} has no split folders; good and defective images are known.")
@@ -196,7 +241,8 @@ class TreeReading:
         for split, folder in splits.items():
             relative = f"{category.relative}/{folder}" if category.relative else folder
             listing = list_folder(os.path.join(self._root, relative), omissions=self.omissions, relative=relative)
-            if class_folders(listing):
+            named = class_folders(listing)
+            if named and not (listing.images and all(name.lower() in LABELS for name in named)):
                 if listing.images:
                     self.omissions.add(
                         f"an image directly in {folder}, beside its folders",
@@ -214,13 +260,8 @@ class TreeReading:
 
     def _add_unsorted(self, category: Category, listing: Listing, relative: str, split: str) -> None:
         """Take images that lie directly in a split's folder."""
-        if masks_beside(listing) or listing.find_folder(*MASKS):
-            raise DatasetError(
-                "images and masks, and no folder that says which images are good",
-                where=listing.path,
-                allowed=EXPECTED,
-                hint="list the images in a manifest with a label each, and read that (see docs/datasets.md)",
-            )
+        refuse_masks(listing)
+        refuse_twins(listing)
         label = None if split == "test" else 0
         for name in listing.images:
             self._add(category, f"{relative}/{name}", split=split, label=label)
@@ -229,9 +270,8 @@ class TreeReading:
 
     def _add_private(self, category: Category, relative: str, folder: str) -> None:
         count = 0
-        for inner, listing in walk_images(
-            os.path.join(self._root, relative), omissions=self.omissions, relative=relative
-        ):
+        path = os.path.join(self._root, relative)
+        for inner, listing in walk_images(path, omissions=self.omissions, relative=relative):
             for name in listing.images:
                 image = f"{relative}/{inner}/{name}" if inner else f"{relative}/{name}"
                 self._add(category, image, split=None, label=None, meta={"subset": folder})
@@ -246,11 +286,13 @@ class TreeReading:
             place = f"{relative}/{folder}" if relative else folder
             good = folder.lower() in GOOD
             mask_folders = self._mask_folders(category, relative, split, folder, flat=not good)
-            parts = list(walk_images(os.path.join(self._root, place), omissions=self.omissions, relative=place))
+            path = os.path.join(self._root, place)
+            parts = list(walk_images(path, omissions=self.omissions, relative=place, skip=MASKS))
             grouped = len({inner.split("/")[0] for inner, part in parts if inner and part.images}) > 1
             count = 0
             for inner, listing in parts:
                 inside = f"{inner}/" if inner else ""
+                refuse_twins(listing)
                 beside = masks_beside(listing)
                 pairs = {image: mask for mask, image in beside.items()}
                 for name in listing.images:
@@ -279,7 +321,8 @@ class TreeReading:
         self, category: Category, relative: str, split: Optional[str], defect: str, *, flat: bool
     ) -> list[str]:
         """Return where the masks of a class may lie, the most specific place first."""
-        found = []
+        found = self._inside(f"{relative}/{defect}" if relative else defect, MASKS)
+        self._mask_roots.update(found)
         if relative != category.relative:
             for base in self._inside(relative, MASKS):
                 found += self._inside(base, (defect.lower(),)) + [base] * flat
@@ -329,10 +372,10 @@ class TreeReading:
         """Say which masks belong to no image, and how many defective test images have none."""
         prefix = f"{category.relative}/" if category.relative else ""
         for place in [category.relative, *(prefix + folder for folder in split_folders)]:
-            for base in self._inside(place, MASKS):
-                orphans = self.masks.unused(base)
-                if orphans:
-                    self.omissions.add("a mask without an image", *orphans)
+            self._mask_roots.update(self._inside(place, MASKS))
+        for base in sorted(self._mask_roots):
+            self.omissions.add("a mask without an image", *self.masks.unused(base))
+        self._mask_roots.clear()
         defective = [sample for sample in added if sample.label == 1 and sample.split != "train"]
         bare = [sample for sample in defective if not sample.masks]
         if bare and len(bare) < len(defective):
