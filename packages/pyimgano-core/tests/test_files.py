@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pyimgano.core.errors import PyimganoError
+from pyimgano.core.errors import PyimganoError, StorageError
 from pyimgano.core.files import atomic_folder, atomic_open, dump_json, dumps_json, load_json, sha256_bytes, sha256_file
 
 POSIX_ONLY = pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither SIGKILL nor file size limits")
@@ -95,7 +95,7 @@ def test_error_about_another_file_is_not_blamed_on_the_target(tmp_path):
 
 
 def test_missing_folder_is_an_error_that_names_the_path(tmp_path):
-    with pytest.raises(PyimganoError, match="cannot write") as caught, atomic_open(tmp_path / "no" / "x"):
+    with pytest.raises(StorageError, match="cannot write") as caught, atomic_open(tmp_path / "no" / "x"):
         pass
     assert caught.value.where == str(tmp_path / "no" / "x")
 

@@ -22,6 +22,7 @@ __all__ = [
     "PluginError",
     "PyimganoError",
     "RunError",
+    "StorageError",
     "UnknownNameError",
     "WeightsError",
 ]
@@ -150,3 +151,9 @@ class RunError(PyimganoError):
     """A run directory is missing, incomplete, or not what was asked for."""
 
     exit_code = 5
+
+
+class StorageError(PyimganoError):
+    """A file cannot be written: the folder is missing or read-only, or the disk is full."""
+
+    exit_code = 74

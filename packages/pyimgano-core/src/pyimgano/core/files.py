@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, Union
 
-from pyimgano.core.errors import PyimganoError
+from pyimgano.core.errors import PyimganoError, StorageError
 
 __all__ = ["atomic_folder", "atomic_open", "dump_json", "dumps_json", "load_json", "sha256_bytes", "sha256_file"]
 
@@ -37,7 +37,7 @@ def atomic_open(path: PathLike, mode: str = "w") -> Iterator[IO[Any]]:
 
     Raises
     ------
-    PyimganoError
+    StorageError
         When the folder is missing or read-only, or the disk is full; it names the path.
     """
     if mode not in ("w", "wb"):
@@ -116,8 +116,8 @@ def _umask() -> int:
     return mask
 
 
-def _write_error(path: Path, error: OSError) -> PyimganoError:
-    return PyimganoError(
+def _write_error(path: Path, error: OSError) -> StorageError:
+    return StorageError(
         f"cannot write: {error.strerror or error}",
         where=str(path),
         hint="choose a folder that exists, is writable and has free space",

@@ -39,7 +39,7 @@ def check_plugins() -> Iterator[Finding]:
     if choice is not None:
         yield Finding("plugins", OK, f"PYIMGANO_PLUGINS={choice} selects which third-party plugins are loaded")
     records = plugin_records()
-    well = sorted({r.entry.distribution for r in records if r.entry.third_party and r.status == "ok"})
+    well = sorted({r.entry.distribution for r in records if r.entry.third_party and r.status in ("ok", "conflict")})
     yield Finding("plugins", OK, f"third-party: {', '.join(well) or 'none'}")
     for record in records:
         entry = record.entry

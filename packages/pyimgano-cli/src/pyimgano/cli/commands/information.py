@@ -59,8 +59,14 @@ def _explanations(factory: Any) -> dict[str, str]:
     explained = {}
     for names, body in re.findall(r"^(\w[\w, *]*?)(?: : [^\n]*)?\n((?:[ \t]+[^\n]*\n?|\n)*)", section[1] + "\n", re.M):
         for name in names.split(","):
-            explained[name.strip(" *")] = " ".join(body.split())
+            explained[name.strip(" *")] = _plain(body)
     return explained
+
+
+def _plain(text: str) -> str:
+    """Return a docstring's text in one line, without the marks that only Sphinx reads."""
+    text = re.sub(r":[\w:]+:`~?([^`]+)`", r"\1", " ".join(text.split()))
+    return text.replace("``", "")
 
 
 def print_information(noun: str, name: str, *, as_json: bool = False) -> None:
@@ -69,7 +75,8 @@ def print_information(noun: str, name: str, *, as_json: bool = False) -> None:
     if as_json:
         print_json(data)
         return
-    print_text(f"{data['key']}: {data['summary']}")
+    print_text(data["key"])
+    print_text(data["summary"])
     print_text()
     facts = {
         "distribution": f"{data['distribution']} {data['version'] or ''}".strip(),
@@ -108,7 +115,8 @@ def _print_parameters(data: dict[str, Any]) -> None:
             print_text(f"  {key}{kind}{default}")
             if value["description"]:
                 print_text(f"      {value['description']}")
-    elif data["parameters"] is not None:
+    elif data["parameters"] is not None and not data["parameters_see"]:
         print_text("It has no parameters.")
     if data["parameters_see"]:
-        print_text(f"See also: {data['parameters_see']}")
+        title = "On its parameters" if data["parameters"] else "Parameters"
+        print_text(f"{title}: {data['parameters_see']}")
