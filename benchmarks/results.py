@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -178,7 +179,9 @@ def write(
         "measurements": {name: outcome.raw for name, outcome in outcomes.items()},
         "failures": failures,
     }
-    output.with_suffix(".json").write_text(json.dumps(raw, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    text = json.dumps(raw, indent=1, allow_nan=False, ensure_ascii=False)
+    text = re.sub(r"\[[-\d.eE+,\s]+\]", lambda numbers: re.sub(r"\s+", "", numbers[0]), text)  # one line each
+    output.with_suffix(".json").write_text(text + "\n", encoding="utf-8")
 
 
 def _others(outcomes: dict[str, Outcome]) -> str:

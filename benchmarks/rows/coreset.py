@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -35,8 +36,8 @@ def measure(options: Options) -> Outcome:
         raw["shape"] = shape["shape"]
         for ratio in (0.01, 0.1) if options.full else (0.01,):
             answers = _one_ratio(file, ratio, options)
-            raw[f"{ratio:g}"] = answers
             rows += _rows(ratio, shape["shape"], answers, options)
+            raw[f"{ratio:g}"] = _without_selections(answers)
     return Outcome(rows, raw)
 
 
@@ -64,6 +65,16 @@ def _one_ratio(file: str, ratio: float, options: Options) -> dict[str, Any]:
             "bare", "plain_greedy", options, file=file, ratio=ratio, first=FIRST, precision=precision
         )
     return answers
+
+
+def _without_selections(value: Any) -> Any:
+    """Return the answers with a fingerprint in place of each selection, which has thousands of indices."""
+    if isinstance(value, dict):
+        return {
+            key: hashlib.sha256(repr(v).encode()).hexdigest()[:16] if key == "selected" else _without_selections(v)
+            for key, v in value.items()
+        }
+    return [_without_selections(v) for v in value] if isinstance(value, list) else value
 
 
 def _equal_prefix(left: list[int], right: list[int]) -> int:
