@@ -89,5 +89,5 @@ def check_recipe(run_recipe: Callable[[Path], Path]) -> None:
             runs.append(run)
         first, second = ({p.relative_to(run): p.read_bytes() for p in _per_image(run)} for run in runs)
         assert first.keys() == second.keys(), f"the second run has other categories: {sorted(map(str, second))}"
-        for name, content in first.items():
-            assert content == second[name], f"{name} differs between two runs of the same config and seed"
+        for path, content in first.items():
+            assert content == second[path], f"{path} differs between two runs of the same config and seed"

@@ -1,9 +1,9 @@
-"""A manifest of the real solar cells that the package ``elpv-dataset`` carries; the images stay where they are."""
+"""Real solar cells, copied from the installed package ``elpv-dataset``, with a manifest of one split."""
 
 from __future__ import annotations
 
 import importlib.util
-import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,9 @@ def elpv_split(folder: Path, *, seed: int = 0) -> dict[str, list[str]]:
 
 
 def write_elpv(root: Path, *, seed: int = 0) -> dict[str, Any]:
-    """Write a folder with the manifest of one split, unless the same one is there already.
+    """Write a folder with the images of one split and their manifest, unless the same one is there already.
+
+    The images are copied (some 25 MB), so that their names in records and reports are the same on every machine.
 
     Parameters
     ----------
@@ -84,10 +86,13 @@ def write_elpv(root: Path, *, seed: int = 0) -> dict[str, Any]:
 
     def write(folder: Path) -> None:
         lines = []
+        (folder / "images").mkdir()
         for part, label in (("train", 0), ("good", 0), ("defect", 1)):
             for path in split[part]:
+                image = f"images/{Path(path).name}"
+                shutil.copyfile(source / path, folder / image)
                 row = {
-                    "image_path": _reference(source / path, root),
+                    "image_path": image,
                     "label": label,
                     "split": "train" if part == "train" else "test",
                     "category": "mono",
@@ -98,11 +103,3 @@ def write_elpv(root: Path, *, seed: int = 0) -> dict[str, Any]:
 
     write_once(root, facts, write)
     return facts
-
-
-def _reference(path: Path, root: Path) -> str:
-    """Return ``path`` relative to ``root``; absolute only on Windows, when the two are on different drives."""
-    try:
-        return Path(os.path.relpath(path, root.resolve())).as_posix()
-    except ValueError:
-        return path.as_posix()
