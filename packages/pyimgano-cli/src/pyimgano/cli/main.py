@@ -44,6 +44,9 @@ def infer(arguments: Optional[Sequence[str]] = None) -> int:
 def _run(program: str, command: Optional[str], arguments: Optional[Sequence[str]]) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug, given = _take_debug(given)
+    if not debug:
+        # An unreadable image is told once, by its record; OpenCV reads this when it is imported.
+        os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")
     try:
         try:
             status = _invoke(program, command, given)
