@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pyimgano.workbench.stages import (
     calibrate_category,
     evaluate_category,
+    finished_report,
     fit_category,
     prepare_data,
     write_artifacts,
@@ -67,7 +68,7 @@ class IndustrialAdapt:
         for part in data.categories:
             folder = run.category(part.name)
             if folder.complete:
-                reports.append(folder.report())
+                reports.append(finished_report(part, folder))
                 continue
             fitted = fit_category(config, part, folder, run.progress)
             card = calibrate_category(config, part, fitted.detector, run.progress)

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-__all__ = ["print_json", "print_table", "print_text"]
+__all__ = ["print_json", "print_table", "print_text", "stdout_reserved"]
+
+
+@contextlib.contextmanager
+def stdout_reserved() -> Iterator[None]:
+    """Send what strangers' code prints, when it is imported or run, to stderr: stdout is for data."""
+    with contextlib.redirect_stdout(sys.stderr):
+        yield
 
 
 def print_text(text: str = "") -> None:

@@ -42,22 +42,26 @@ def train(
     Prints the run's path. With more unreadable test images than max_errors the run is complete, but the exit code is 4.
     """
     from pyimgano.workbench.commands.console import ConsoleProgress
-    from pyimgano.workbench.commands.printing import print_json, print_text
+    from pyimgano.workbench.commands.printing import print_json, print_text, stdout_reserved
     from pyimgano.workbench.training import resume_run, run_recipe
 
     if list_recipes or list_models:
         _print_listings(list_recipes, list_models)
         return
     flags = {"dataset.root": dataset, "model.name": model, "preset": preset, "seed": seed, "output.dir": output}
-    if resume is not None:
-        _refuse_beside_resume(config, settings, flags, dry_run=dry_run)
-        run = resume_run(resume, progress=ConsoleProgress())
-    else:
-        resolved = _load(config, settings or (), flags)
-        if dry_run:
-            _check_only(resolved)
-            return
-        run = run_recipe(resolved, progress=ConsoleProgress())
+    with stdout_reserved():
+        if resume is not None:
+            _refuse_beside_resume(config, settings, flags, dry_run=dry_run)
+            run = resume_run(resume, progress=ConsoleProgress())
+        else:
+            resolved = _load(config, settings or (), flags)
+            if dry_run:
+                _check_data(resolved)
+            else:
+                run = run_recipe(resolved, progress=ConsoleProgress())
+    if dry_run:
+        print_json(resolved.to_json())
+        return
     report = run.report()
     _tell(run)
     if as_json:
@@ -65,7 +69,7 @@ def train(
     else:
         print_text(str(run.path))
     errors = report.get("errors")
-    if errors is not None and not errors["tolerated"]:
+    if errors is not None and not errors.get("tolerated", True):
         raise typer.Exit(4)
 
 
@@ -91,9 +95,8 @@ def _refuse_beside_resume(config: object, settings: object, flags: dict[str, Any
         )
 
 
-def _check_only(config: RunConfig) -> None:
+def _check_data(config: RunConfig) -> None:
     from pyimgano.workbench.commands.console import ConsoleProgress, say
-    from pyimgano.workbench.commands.printing import print_json
     from pyimgano.workbench.stages import prepare_data
 
     data = prepare_data(config, ConsoleProgress())
@@ -106,7 +109,6 @@ def _check_only(config: RunConfig) -> None:
             f"{facts['n_test_good']} good + {facts['n_test_defective']} defective"
         )
     say("config and data are sound; nothing was fitted")
-    print_json(config.to_json())
 
 
 def _tell(run: RunDirectory) -> None:
@@ -122,10 +124,12 @@ def _tell(run: RunDirectory) -> None:
 
 def _print_listings(recipes: bool, models: bool) -> None:
     from pyimgano.core.registry import MODELS, RECIPES
-    from pyimgano.workbench.commands.printing import print_table
+    from pyimgano.workbench.commands.printing import print_table, stdout_reserved
 
+    with stdout_reserved():
+        recipe_rows = [(e.spec.name, ", ".join(e.spec.presets), e.spec.summary) for e in RECIPES.entries()]
+        model_rows = [(e.spec.name, e.spec.summary) for e in MODELS.entries()]
     if recipes:
-        rows = [(e.spec.name, ", ".join(e.spec.presets), e.spec.summary) for e in RECIPES.entries()]
-        print_table(("recipe", "presets", "summary"), rows)
+        print_table(("recipe", "presets", "summary"), recipe_rows)
     if models:
-        print_table(("model", "summary"), [(e.spec.name, e.spec.summary) for e in MODELS.entries()])
+        print_table(("model", "summary"), model_rows)

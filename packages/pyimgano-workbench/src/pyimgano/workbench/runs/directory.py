@@ -264,6 +264,8 @@ class RunDirectory:
         if self.complete:
             raise RunError("the run is already complete", where=str(self.path))
         shutil.rmtree(self.path / ".scratch", ignore_errors=True)
+        for part in self.path.rglob(".*.part"):  # files that a killed process was writing
+            part.unlink()
         stamp = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
         dump_json(
             {"schema_version": RUN_REPORT_SCHEMA, "run": self.name, "finished": stamp, **report},

@@ -7,7 +7,7 @@ on behind the last one that was finished.
 from pyimgano.workbench.stages.artifacts import write_artifacts
 from pyimgano.workbench.stages.calibration import calibrate_category
 from pyimgano.workbench.stages.data import CategoryData, RunData, prepare_data
-from pyimgano.workbench.stages.evaluation import evaluate_category
+from pyimgano.workbench.stages.evaluation import evaluate_category, finished_report
 from pyimgano.workbench.stages.fitting import Fitted, fit_category
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "RunData",
     "calibrate_category",
     "evaluate_category",
+    "finished_report",
     "fit_category",
     "prepare_data",
     "write_artifacts",

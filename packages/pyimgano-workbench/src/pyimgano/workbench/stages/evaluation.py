@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pyimgano.core.contracts import Sample
-from pyimgano.core.errors import PyimganoError
+from pyimgano.core.errors import PyimganoError, RunError
 from pyimgano.core.files import dump_json
 from pyimgano.workbench.calibrate import CalibrationCard
 from pyimgano.workbench.evaluate import (
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from pyimgano.workbench.config import RunConfig
 
-__all__ = ["evaluate_category"]
+__all__ = ["evaluate_category", "finished_report"]
 
 CATEGORY_REPORT_SCHEMA = 1
 
@@ -92,6 +92,24 @@ def evaluate_category(
         },
     }
     dump_json(report, folder.report_file)
+    return report
+
+
+def finished_report(data: CategoryData, folder: CategoryFolder) -> dict[str, Any]:
+    """Return the report of a category that an interrupted run has finished.
+
+    Raises
+    ------
+    RunError
+        When its images are no longer the same.
+    """
+    report = folder.report()
+    if report["data"]["fingerprints"] != data.fingerprints:
+        raise RunError(
+            f"the images of {data.name!r} have changed since the category was evaluated",
+            where=str(folder.path),
+            hint="start a new run instead of resuming this one",
+        )
     return report
 
 
