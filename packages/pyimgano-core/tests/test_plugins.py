@@ -191,6 +191,12 @@ def test_resolve_follows_dots_in_the_attribute():
     assert resolve("json:JSONDecoder.decode").__name__ == "decode"
 
 
+def test_what_a_module_prints_while_it_is_imported_goes_to_stderr(plug_in, capfd):
+    plug_in("chatty", {}, {"chatty": "print('hello')\nvalue = 1"})
+    assert resolve("chatty:value") == 1
+    assert capfd.readouterr() == ("", "hello\n")
+
+
 def test_resolve_keeps_the_cause_of_a_broken_module(plug_in):
     plug_in("stranger", modules={"breaks": "1 / 0"})
     with pytest.raises(PluginError, match="installed but broken: ZeroDivisionError") as caught:

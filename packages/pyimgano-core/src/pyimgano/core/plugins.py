@@ -10,6 +10,7 @@ is kept as a value in its :class:`PluginRecord` and hurts no other.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import importlib.machinery
@@ -234,7 +235,9 @@ def resolve(value: str, *, requires: Sequence[Requirement] = (), where: Optional
             raise MissingDependencyError(f"needs {requirement.module!r}", where=where, hint=requirement.pip)
     module_name, _, attribute = value.partition(":")
     try:
-        target: Any = importlib.import_module(module_name)
+        # Standard output is for data: what a stranger's module prints while it is imported goes to standard error.
+        with contextlib.redirect_stdout(sys.stderr):
+            target: Any = importlib.import_module(module_name)
         for part in attribute.split("."):
             target = getattr(target, part)
     except ModuleNotFoundError as error:

@@ -179,6 +179,10 @@ def _category_report() -> dict[str, Any]:
         "per_image_schema": WHOLE,
         "data": data,
         "calibration": {"$ref": "#/$defs/card"},
+        "confusion": _object(
+            dict.fromkeys(("rejected_defective", "rejected_good", "passed_good", "passed_defective"), WHOLE),
+            description="Test images by what the threshold does with them.",
+        ),
         "metrics": _value("object", additionalProperties={"$ref": "#/$defs/metric"}),
         "errors": _value("array", items=failure),
         "warnings": TEXTS,

@@ -82,7 +82,7 @@ class Scratch:
         _check_range("length", self.length, 0.01, 1.0)
         _check_range("width", self.width, 0.0, 0.5)
         _check_range("contrast", self.contrast, 1.0, 255.0)
-        shape = image.shape[:2]
+        shape = (image.shape[0], image.shape[1])
         width = max(1.5, rng.uniform(*self.width) * min(shape))
         opacity = curve(shape, rng, length=self.length, width=width)
         # Towards the side with room: a light scratch on a white surface would not be there.
@@ -114,7 +114,7 @@ class Stain:
 
         _check_range("size", self.size, 0.01, 0.5)
         _check_range("strength", self.strength, 0.01, 1.0)
-        shape = image.shape[:2]
+        shape = (image.shape[0], image.shape[1])
         opacity = blob(shape, rng, size=self.size, roughness=0.4, edge=max(2.0, 0.03 * min(shape)))
         inside = opacity >= 0.5
         # What is light there gets a dark spot, and the other way round: a spot is never the colour of its place.
@@ -152,7 +152,7 @@ class Foreign:
         import numpy as np
 
         _check_range("size", self.size, 0.01, 0.5)
-        shape = image.shape[:2]
+        shape = (image.shape[0], image.shape[1])
         if donor is None or donor.shape[0] < shape[0] or donor.shape[1] < shape[1]:
             raise ParameterError(
                 "a foreign piece needs a donor", allowed=f"an image of at least {shape[1]}×{shape[0]} pixels"

@@ -1,0 +1,269 @@
+"""`pyimgano benchmark`: every cell a run, failures as rows, results as they come, resumable."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Callable
+
+import pytest
+
+from pyimgano.core.errors import ConfigError, UnknownNameError
+from pyimgano.core.files import load_json
+from pyimgano.workbench.bench import COLUMNS, Leaderboard, plan_cells
+
+PROGRAM = "import sys; from pyimgano.cli.main import main; sys.exit(main())"
+
+MODELS = """
+import os, signal
+from pyimgano.core.detector import BaseDetector
+from pyimgano.core.specs import ModelSpec
+import numpy as np
+
+SPECS = (
+    ModelSpec("tst-mean", "Mean brightness", "tst_models:Mean"),
+    ModelSpec("tst-raises", "Raises", "tst_models:Raises"),
+    ModelSpec("tst-dies", "Dies", "tst_models:Dies"),
+    ModelSpec("tst-waits", "Waits for a file", "tst_models:Waits"),
+)
+
+class Mean(BaseDetector):
+    "Distance of the mean brightness to that of good images."
+    def __init__(self, seed=0):
+        self.seed = seed
+    def _fit(self, images):
+        print("noise on stdout")
+        values = [image.mean() for batch in images for image in batch]
+        self.mean_ = float(np.mean(values)) + 0.5 * self.seed
+    def _infer_batch(self, batch, *, maps):
+        return np.array([abs(image.mean() - self.mean_) for image in batch]), None
+    def _get_state(self):
+        return {"mean": np.array([self.mean_])}, {}
+    def _set_state(self, arrays, facts):
+        self.mean_ = float(arrays["mean"][0])
+
+class Raises(Mean):
+    def _fit(self, images):
+        raise RuntimeError("no luck today")
+
+class Dies(Mean):
+    def _fit(self, images):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+class Waits(Mean):
+    def _fit(self, images):
+        import time
+        if not os.path.exists(os.environ["TST_GO"]):
+            open(os.environ["TST_GO"] + ".waiting", "w").close()
+            time.sleep(600)
+        super()._fit(images)
+"""
+
+
+@pytest.fixture
+def models(plug_in: Callable[..., Path]) -> None:
+    plug_in("tst-models", {"pyimgano.models": {"tst-models": "tst_models:SPECS"}}, {"tst_models": MODELS})
+
+
+@pytest.fixture
+def data(make_cells: Callable[..., Path], tmp_path: Path) -> Path:
+    return make_cells(tmp_path / "cells", train=30, categories=("a", "b"))
+
+
+def benchmark(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", PROGRAM, "benchmark", "--set", "calibration.alpha=0.2", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=180)
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with open(folder / "leaderboard.csv", encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+@pytest.mark.usefixtures("models")
+def test_every_model_category_and_seed_is_a_run_and_a_row(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "bench"
+    result = benchmark("--dataset", data, "--models", "tst-mean,pixel-gaussian", "--seeds", "0,1", "-o", out, "--json")
+    assert result.returncode == 0, result.stderr
+    table = rows(out)
+    assert tuple(table[0]) == COLUMNS
+    places = [(row["model"], row["category"], row["seed"]) for row in table]
+    assert places == [(m, c, s) for m in ("pixel-gaussian", "tst-mean") for c in "ab" for s in "01"]
+    for row in table:
+        run = out / "runs" / row["run"]
+        report = load_json(run / "report.json")
+        assert report["seed"] == int(row["seed"])
+        assert report["model"] == row["model"]
+        entry = report["categories"][0]
+        assert entry["name"] == row["category"]
+        assert float(row["image_auroc"]) == entry["metrics"]["image_auroc"]["value"]
+        assert row["n_test_good"] == row["n_test_defective"] == "5"
+        assert float(row["latency_ms"]) > 0
+    printed = json.loads(result.stdout)
+    assert printed == {key: load_json(out / "leaderboard.json")[key] for key in ("rows", "summary")}
+    _check_summary(printed["summary"], table)
+
+
+def _check_summary(summary: Sequence[Mapping], table: Sequence[Mapping[str, str]]) -> None:
+    by_place = {(part["model"], part["category"]): part for part in summary}
+    assert len(by_place) == 6
+    for model in ("pixel-gaussian", "tst-mean"):
+        for category in "ab":
+            values = [float(r["image_auroc"]) for r in table if (r["model"], r["category"]) == (model, category)]
+            found = by_place[model, category]["image_auroc"]
+            assert found["n"] == 2
+            assert found["mean"] == pytest.approx(mean(values))
+            assert found["sd"] == pytest.approx(stdev(values))
+        per_seed = [
+            mean(float(r["image_auroc"]) for r in table if (r["model"], r["seed"]) == (model, seed)) for seed in "01"
+        ]
+        assert by_place[model, None]["image_auroc"]["mean"] == pytest.approx(mean(per_seed))
+        assert by_place[model, None]["image_auroc"]["sd"] == pytest.approx(stdev(per_seed))
+
+
+@pytest.mark.usefixtures("models")
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+def test_a_cell_that_raises_or_is_killed_is_a_row_and_the_others_go_on(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "bench"
+    ask = ("--dataset", data, "--categories", "a", "-o", out)
+    result = benchmark(*ask, "--models", "tst-raises,tst-dies,tst-mean")
+    assert result.returncode == 1
+    found = {row["model"]: row for row in rows(out)}
+    assert found["tst-raises"]["error"].startswith("RuntimeError: no luck today")
+    assert "SIGKILL" in found["tst-dies"]["error"]
+    assert found["tst-mean"]["status"] == "ok"
+    assert found["tst-raises"]["image_auroc"] == ""
+    assert "no luck today" in result.stderr
+    assert "Traceback" not in result.stderr
+    # The same command tries the failed ones again, and not the finished one.
+    finished = (out / "cells").joinpath("tst-mean__a__seed0.json").stat().st_mtime_ns
+    again = benchmark(*ask, "--models", "tst-raises,tst-mean")
+    assert again.returncode == 1
+    assert "1 of 2 cells are finished already" in again.stderr
+    assert (out / "cells").joinpath("tst-mean__a__seed0.json").stat().st_mtime_ns == finished
+
+
+@pytest.mark.usefixtures("models")
+def test_several_processes_give_the_results_of_one(data: Path, tmp_path: Path) -> None:
+    ask = ("--dataset", data, "--models", "tst-mean,pixel-gaussian", "--seeds", "0,1")
+    assert benchmark(*ask, "-o", tmp_path / "one").returncode == 0
+    assert benchmark(*ask, "-o", tmp_path / "two", "--jobs", 2).returncode == 0
+    timed = ("fit_seconds", "test_ms_per_image", "latency_ms")
+    one, two = (
+        [{k: v for k, v in row.items() if k not in timed} for row in rows(tmp_path / name)] for name in ("one", "two")
+    )
+    assert one == two
+
+
+@pytest.mark.usefixtures("models")
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+def test_a_killed_benchmark_goes_on_where_it_was(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    go, out = tmp_path / "go", tmp_path / "bench"
+    monkeypatch.setenv("TST_GO", str(go))
+    ask = ("--dataset", data, "--categories", "a", "--models", "tst-mean,tst-waits", "-o", out)
+    command = [sys.executable, "-c", PROGRAM, "benchmark", "--set", "calibration.alpha=0.2", *map(str, ask)]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True) as process:
+        for _ in range(600):
+            if (tmp_path / "go.waiting").exists():
+                break
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGKILL)
+    assert [row["model"] for row in rows(out)] == ["tst-mean"]
+    before = (out / "cells" / "tst-mean__a__seed0.json").read_bytes()
+    go.touch()
+    result = benchmark(*ask)
+    assert result.returncode == 0, result.stderr
+    assert [row["status"] for row in rows(out)] == ["ok", "ok"]
+    assert (out / "cells" / "tst-mean__a__seed0.json").read_bytes() == before
+    assert sorted(path.name for path in (out / "runs").iterdir()) == ["tst-mean__a__seed0", "tst-waits__a__seed0"]
+
+
+@pytest.mark.usefixtures("models")
+def test_a_worker_ends_with_its_parent(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An interrupt (Ctrl-C) kills the workers; none is left behind."""
+    from pyimgano.workbench.bench import run_cells
+
+    monkeypatch.setenv("TST_GO", str(tmp_path / "go"))
+    cells = plan_cells(
+        tmp_path / "bench", models=["tst-waits"], categories=["a"], dataset=data, settings=["calibration.alpha=0.2"]
+    )
+    ended = []
+
+    def interrupt(*_: object) -> None:
+        ended.append(True)
+        raise KeyboardInterrupt
+
+    (tmp_path / "go").touch()
+    with pytest.raises(KeyboardInterrupt):
+        run_cells(cells, interrupt)
+    assert ended == [True]
+
+
+@pytest.mark.usefixtures("models")
+def test_results_of_another_config_are_not_mixed_in(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "bench"
+    ask = ("--dataset", data, "--categories", "a", "--models", "tst-mean", "-o", out)
+    assert benchmark(*ask).returncode == 0
+    other = benchmark(*ask, "--set", "calibration.alpha=0.25")
+    assert other.returncode == 2
+    assert "other settings" in other.stderr
+    more = benchmark(*ask, "--seeds", "0,1")
+    assert more.returncode == 0, more.stderr
+    assert [row["seed"] for row in rows(out)] == ["0", "1"]
+
+
+@pytest.mark.usefixtures("models")
+def test_the_configs_parameters_belong_to_its_own_model_only(data: Path, tmp_path: Path) -> None:
+    cells = plan_cells(
+        tmp_path / "bench",
+        models=["tst-mean", "pixel-gaussian"],
+        dataset=data,
+        settings=["model.name=pixel-gaussian", 'model.params={"map_sigma": 2.5}', "calibration.alpha=0.2"],
+    )
+    found = {cell.model: cell.config.model.params for cell in cells}
+    assert found == {"tst-mean": {}, "pixel-gaussian": {"map_sigma": 2.5}}
+
+
+@pytest.mark.usefixtures("models")
+def test_mistakes_are_found_before_anything_runs(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "bench"
+    with pytest.raises(ConfigError, match="unknown model 'tst-men'"):
+        plan_cells(out, models=["tst-mean", "tst-men"], dataset=data)
+    with pytest.raises(UnknownNameError, match="no category 'c'"):
+        plan_cells(out, models=["tst-mean"], categories=["a", "c"], dataset=data)
+    with pytest.raises(ConfigError, match="model given twice: tst-mean"):
+        plan_cells(out, models=["tst-mean", "tst-mean"], dataset=data)
+    for option, value, said in (("--seeds", "0,x", "no seed"), ("--models", "a,,b", "empty part")):
+        result = benchmark("--dataset", data, "-o", out, option, value)
+        assert result.returncode == 2
+        assert said in result.stderr
+    assert benchmark().returncode == 2
+    assert not out.exists()
+
+
+@pytest.mark.usefixtures("models")
+def test_what_may_be_chosen_is_listed(data: Path) -> None:
+    assert "tst-mean" in benchmark("--list-models").stdout.splitlines()
+    assert benchmark("--list-categories", "--dataset", data).stdout.splitlines() == ["a", "b"]
+
+
+@pytest.mark.usefixtures("models")
+def test_a_failed_seed_is_told_and_leaves_the_others_mean(data: Path, tmp_path: Path) -> None:
+    cells = plan_cells(tmp_path, models=["tst-mean"], seeds=[0, 1, 2], categories=["a"], dataset=data)
+    board = Leaderboard(tmp_path / "bench", cells)
+    row = dict.fromkeys(("n_fit", "n_calibration", "n_test_good", "n_test_defective"), 5)
+    for cell, value in zip(cells, (0.5, 0.75, None)):
+        board.add(cell, {"row": {**row, "image_auroc": value}} if value else {"error": "RuntimeError: no"})
+    summary = board.summary()
+    assert len(summary) == 1
+    assert summary[0]["image_auroc"] == {"mean": 0.625, "sd": pytest.approx(0.25 / 2**0.5), "n": 2}
+    assert summary[0]["n_failed"] == 1
+    assert Leaderboard(tmp_path / "bench", cells).waiting == [cells[2]]
