@@ -8,11 +8,9 @@ from typing import Any, Optional, Union
 import numpy as np
 
 from pyimgano.core.batching import ImageBatches
-from pyimgano.core.detector import BaseDetector
 from pyimgano.core.parameters import require
 from pyimgano.core.seeding import derive_seed
-from pyimgano.models.features import BackboneExtractor, create_extractor, reopen_extractor
-from pyimgano.models.resizing import check_size
+from pyimgano.models.backbone_detector import BackboneDetector
 
 __all__ = ["Forest", "IsolationForestDetector", "pool_features"]
 
@@ -140,7 +138,7 @@ def pool_features(maps: Sequence[np.ndarray], pooling: str) -> np.ndarray:
     return np.concatenate(parts)
 
 
-class IsolationForestDetector(BaseDetector):
+class IsolationForestDetector(BackboneDetector):
     """Isolation forest (Liu, Ting & Zhou, ICDM 2008) on globally pooled backbone features.
 
     It scores whole images and has no map. It is quick, small and robust, and sees what changes an image as a whole.
@@ -191,11 +189,10 @@ class IsolationForestDetector(BaseDetector):
         self.weights = weights
         self.device = device
         self.batch_size = batch_size
-        self._extractor: Optional[BackboneExtractor] = None
 
     def validate(self) -> None:
         """Raise :class:`~pyimgano.core.errors.ParameterError` when a parameter is out of range."""
-        check_size(self.input_size, minimum=32)
+        super().validate()
         require(self.pooling in POOLINGS, "pooling", self.pooling, ", ".join(POOLINGS))
         require(self.n_estimators >= 1, "n_estimators", self.n_estimators, "at least 1")
         given = self.max_samples
@@ -205,16 +202,9 @@ class IsolationForestDetector(BaseDetector):
             require(0.0 < given <= 1.0, "max_samples", given, "a fraction in (0, 1]")
         else:
             require(given >= 1, "max_samples", given, "at least 1 image")
-        require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
-
-    def prepare(self, image: np.ndarray) -> np.ndarray:
-        """Resize one RGB uint8 image to ``input_size``."""
-        assert self._extractor is not None
-        return self._extractor.prepare(image)
 
     def _pooled(self, batch: Sequence[np.ndarray]) -> np.ndarray:
-        assert self._extractor is not None
-        features = self._extractor.extract(batch)
+        features = self.extractor.extract(batch)
         return np.stack(
             [pool_features([maps[index] for maps in features.values()], self.pooling) for index in range(len(batch))]
         )
@@ -222,14 +212,7 @@ class IsolationForestDetector(BaseDetector):
     def _fit(self, images: ImageBatches) -> None:
         from sklearn.ensemble import IsolationForest
 
-        self._extractor = create_extractor(
-            self.backbone,
-            layers=self.layers,
-            input_size=self.input_size,
-            runtime=self.runtime,
-            weights=self.weights,
-            device=self.device,
-        )
+        self._make_extractor()
         pooled = np.concatenate([self._pooled(batch) for batch in images])
         estimator = IsolationForest(
             n_estimators=self.n_estimators,
@@ -249,11 +232,8 @@ class IsolationForestDetector(BaseDetector):
         return self.forest_.score(self._pooled(batch)), None
 
     def _get_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        assert self._extractor is not None
-        return self.forest_.arrays(), {"extractor": self._extractor.facts, "normaliser": self.forest_.normaliser}
+        return self.forest_.arrays(), {"extractor": self.extractor_facts_, "normaliser": self.forest_.normaliser}
 
     def _set_state(self, arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> None:
-        self._extractor = reopen_extractor(
-            facts["extractor"], runtime=self.runtime, weights=self.weights, device=self.device
-        )
+        self._restore_extractor(facts["extractor"])
         self.forest_ = Forest(arrays, float(facts["normaliser"]))

@@ -20,7 +20,7 @@ def check_size(input_size: Union[int, Sequence[int]], *, minimum: int) -> tuple[
     ParameterError
         When it is neither, or a side is below ``minimum``.
     """
-    sides = (input_size,) * 2 if isinstance(input_size, int) else tuple(input_size)
+    sides = tuple(input_size) if isinstance(input_size, Sequence) else (input_size, input_size)
     valid = len(sides) == 2 and all(isinstance(s, int) and not isinstance(s, bool) and s >= minimum for s in sides)
     require(valid, "input_size", input_size, f"a side, or [height, width], in pixels, at least {minimum}")
     return int(sides[0]), int(sides[1])
