@@ -65,6 +65,7 @@ def test_onnxruntime_gives_torchs_features_on_every_layer(size, photographs):
 )
 def test_runtimes_agree_on_the_libraries_backbones(backbone, photographs):
     described = describe_backbone(backbone)
+    described["layers"] = described["layers"][:3]
     layers = [layer["name"] for layer in described["layers"]]
     options = {"layers": layers, "weights": "random", "input_size": tuple(described["fixed_size"] or (128, 128))}
     a, b = (create_extractor(backbone, runtime=r, **options) for r in ("onnxruntime", "torch"))

@@ -62,10 +62,15 @@ def describe_timm(architecture: str) -> Backbone:
         architecture,
         layers,
         strides_8_and_16(layers),
-        mean=tuple(255.0 * float(v) for v in config["mean"]),
-        std=tuple(255.0 * float(v) for v in config["std"]),
+        mean=_pixels(config["mean"]),
+        std=_pixels(config["std"]),
         fixed_size=size,
     )
+
+
+def _pixels(values: Sequence[float]) -> tuple[float, float, float]:
+    red, green, blue = (255.0 * float(value) for value in values)
+    return red, green, blue
 
 
 def timm_source(architecture: str, weights: str) -> Source:

@@ -55,7 +55,10 @@ def describe_torchvision(architecture: str) -> Backbone:
                 listing='python -c "import torchvision.models as m; print(m.list_models(module=m))"',
             ),
         )
-    layers = _probe(_create(architecture))
+    import torch
+
+    with torch.device("meta"):  # shapes are all that is asked for: nothing is initialised or computed
+        layers = _probe(_create(architecture))
     if not layers:
         raise UnknownNameError(
             f"torchvision's {architecture!r} gives no feature maps", where="backbone", allowed="a convolutional network"
@@ -93,7 +96,7 @@ def _probe(model: Any) -> tuple[Layer, ...]:
     try:
         with torch.inference_mode():
             model(torch.zeros(1, 3, PROBE, PROBE))
-    except (AssertionError, RuntimeError):  # transformers of a fixed size
+    except (AssertionError, RuntimeError, NotImplementedError):  # transformers of a fixed size
         return ()
     finally:
         for handle in handles:
