@@ -29,9 +29,10 @@ def check_size(input_size: Union[int, Sequence[int]], *, minimum: int) -> tuple[
 def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Resize an image without aliasing; one that has the size is returned as it is.
 
-    Shrinking averages over the area of a pixel, enlarging interpolates linearly. Against Pillow's antialiased bilinear
-    resize of photographs from 300 to 224 pixels the largest difference was 1 of 255, and PatchCore-like scores of ELPV
-    cells ranked the same to 0.0013 AUROC.
+    Shrinking averages over the area of a pixel, enlarging interpolates linearly. Against torch's antialiased bilinear
+    resize to 224 pixels, whose filter is twice as wide, the mean difference is 0.15 of 255 on ELPV cells (at most 1) and
+    1 to 2.4 on sharp photographs (at most 29; without antialiasing 2 to 6, at most 102), in a tenth to a fifth of its
+    time. ELPV cells rank the same under both: nearest-neighbour scores differ by 0.001 in AUROC.
 
     Parameters
     ----------
