@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
-from pyimgano.core.errors import ConfigError
+from pyimgano.core.errors import ConfigError, MissingDependencyError
 from pyimgano.core.registry import MODELS, RECIPES
 from pyimgano.core.specs import ModelSpec
 from pyimgano.workbench.config import RunConfig, RunConfigError, load_run_config, run_config_schema
@@ -265,6 +266,13 @@ def test_a_missing_file_and_a_foreign_format_are_told(tmp_path: Path) -> None:
     assert "pyimgano init" in str(caught.value.hint)
     with pytest.raises(ConfigError, match="format"):
         load_run_config(write(tmp_path / "run.ini", "seed=1"))
+
+
+def test_yaml_without_its_library_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ruamel.yaml", None)
+    with pytest.raises(MissingDependencyError) as caught:
+        load_run_config(write(tmp_path / "run.yaml", YAML))
+    assert caught.value.hint == 'pip install "pyimgano-workbench[yaml]"'
 
 
 def test_toml_infinity_is_refused(tmp_path: Path, data: Path) -> None:

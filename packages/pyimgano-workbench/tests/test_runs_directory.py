@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -73,6 +74,14 @@ def test_the_final_name_that_somebody_took_meanwhile_gets_a_number(config: RunCo
     run.finish({"categories": []})
     assert run.path.name == f"{taken.name}-2"
     assert [entry.name for entry in taken.iterdir()] == ["mine.txt"]
+
+
+def test_many_threads_make_many_runs_of_one_name(config: RunConfig) -> None:
+    now = datetime(2031, 5, 6, tzinfo=timezone.utc)
+    with ThreadPoolExecutor(8) as pool:
+        runs = list(pool.map(lambda _: RunDirectory.create(config, dataset="data", now=now), range(16)))
+    assert len({run.path for run in runs}) == 16
+    assert all(run.config() == config for run in runs)
 
 
 def test_a_run_that_one_process_works_on_is_refused_to_another(config: RunConfig) -> None:

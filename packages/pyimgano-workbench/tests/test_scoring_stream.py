@@ -87,6 +87,12 @@ def test_an_image_that_the_model_fails_on_is_an_error_and_costs_its_batch_nothin
     assert [s.score for s in found[:7] + found[8:]] == clean[:7] + clean[8:]
 
 
+def test_a_map_that_is_not_finite_is_an_error(detector: Distance, files: list[Path]) -> None:
+    spoiled = Distance().fit(files[:2])
+    spoiled._infer_batch = lambda batch, maps: (np.ones(len(batch)), np.full((len(batch), 2, 2), np.inf))
+    assert ["not finite" in str(scored.error) for scored in score_stream(spoiled, files)] == [True] * 12
+
+
 def test_errors_end_the_stream_where_that_is_asked_for(detector: Distance, files: list[Path]) -> None:
     files[2].write_bytes(b"")
     with pytest.raises(ImageError, match="empty") as caught:

@@ -14,6 +14,7 @@ import pytest
 from pyimgano.core.errors import RunError
 from pyimgano.core.files import load_json
 from pyimgano.workbench.config import load_run_config
+from pyimgano.workbench.progress import Silent
 from pyimgano.workbench.runs import RunDirectory, list_runs, open_run
 from pyimgano.workbench.training import resume_run, run_recipe
 
@@ -148,6 +149,32 @@ def test_a_run_killed_before_its_last_name_only_gets_that_name(cells: Path, tmp_
     os.rename(run.path, left)
     shutil.move(str(cells), str(tmp_path / "gone"))  # nothing is read again
     assert resume_run(left).path == run.path
+
+
+def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(cells: Path, tmp_path: Path) -> None:
+    notes: list[str] = []
+
+    class Interrupting(Silent):
+        def __init__(self, title: str) -> None:
+            self.title = title
+
+        def note(self, text: str) -> None:
+            notes.append(text)
+
+        def stage(self, title: str, total: int | None = None):  # type: ignore[override]
+            if title == self.title:
+                raise KeyboardInterrupt
+            return super().stage(title, total)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_recipe(config_of(cells, tmp_path / "runs"), progress=Interrupting("left: fit pixel-gaussian"))
+    assert list((tmp_path / "runs").iterdir()) == []  # nothing was finished
+    assert notes == []
+    with pytest.raises(KeyboardInterrupt):
+        run_recipe(config_of(cells, tmp_path / "runs"), progress=Interrupting("right: test"))
+    (left,) = (tmp_path / "runs").iterdir()
+    assert notes == [f'what is finished is kept; go on with: pyimgano train --resume "{left}"']
+    assert resume_run(left).complete
 
 
 def test_a_complete_run_cannot_be_resumed(cells: Path, tmp_path: Path) -> None:

@@ -33,8 +33,10 @@ class IndustrialAdapt:
         Preset → part of a run config. What the user sets always wins; a preset's model parameters count only as long as
         the model is the preset's.
 
-        ``fast`` keeps 1 % of the patches: seconds to fit, milliseconds per image. ``balanced`` keeps 10 %. ``accurate``
-        looks at larger images, for small defects, at about twice the time.
+        ``fast`` keeps 1 % of the patches, ``balanced`` 10 %. ``accurate`` looks at images of 320 pixels instead of 224,
+        for small defects in large images, at three to four times the time of ``balanced``. Image AUROC on ELPV mono
+        (200 good images, two splits): 0.957, 0.966, 0.965; these cells are 300 pixels wide and have nothing small to
+        gain from.
     """
 
     presets: Mapping[str, Mapping[str, Any]] = MappingProxyType(

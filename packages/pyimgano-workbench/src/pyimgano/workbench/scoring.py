@@ -7,7 +7,7 @@ import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any, Optional, cast
 
 from pyimgano.core.batching import ImageBatches
 from pyimgano.core.errors import PyimganoError
@@ -124,7 +124,7 @@ def score_stream(
 
 def _blocks(sources: Iterable[Any], size: int) -> Iterator[Sequence[Any]]:
     if hasattr(sources, "__len__") and hasattr(sources, "__getitem__"):
-        yield sources
+        yield cast("Sequence[Any]", sources)
         return
     iterator = iter(sources)
     while block := list(itertools.islice(iterator, size)):
@@ -176,6 +176,8 @@ def _infer(detector: Detector, images: list[Any], *, maps: bool, on_error: str) 
         for score in scores.image_scores:
             if not np.isfinite(score):
                 raise PyimganoError(f"{type(detector).__name__} gave the score {score}")
+        if maps and scores.maps is not None and not all(np.isfinite(one).all() for one in scores.maps):
+            raise PyimganoError(f"{type(detector).__name__} gave an anomaly map that is not finite")
     except PyimganoError as error:
         if on_error == "raise":
             raise

@@ -24,8 +24,6 @@ __all__ = [
     "run_config_schema",
 ]
 
-RUN_CONFIG_SCHEMA = 1
-
 
 def _plain_json(value: Any) -> Any:
     """Refuse what strict JSON cannot hold, so that a resolved config can always be written."""
@@ -168,7 +166,7 @@ class OutputConfig(_Frozen):
 class RunConfig(_Frozen):
     """One run of a recipe: dataset → fit → calibration → evaluation → artifacts."""
 
-    schema_version: Literal[1] = Field(RUN_CONFIG_SCHEMA, description="Version of this schema.")
+    schema_version: Literal[1] = Field(1, description="Version of this schema.")
     recipe: str = Field("industrial-adapt", description="A name of `pyimgano recipes list`.")
     recipe_params: Annotated[dict[str, Any], AfterValidator(_plain_json)] = Field(
         default_factory=dict, description="Parameters of the recipe, where it has any."

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
@@ -26,7 +27,9 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 from pyimgano.core.errors import PyimganoError, RunError, UnknownNameError
 from pyimgano.core.files import dump_json, load_json
 from pyimgano.core.names import unknown_name_hint
+from pyimgano.core.registry import MODELS
 from pyimgano.workbench.progress import Progress, Silent
+from pyimgano.workbench.runs.environment import describe_environment
 from pyimgano.workbench.runs.lock import RunLock
 from pyimgano.workbench.runs.naming import INCOMPLETE, category_folders, run_name
 
@@ -133,15 +136,12 @@ class RunDirectory:
         RunError
             When the folder cannot be made.
         """
-        from pyimgano.workbench.runs.environment import describe_environment
-
         parent = Path(config.output.dir)
         wanted = config.output.name or run_name(dataset, entrypoint, now=now)
         # As many `..` away from everything as the final folder, and never the name of a run.
-        draft = parent / f".{wanted[:80]}.{os.getpid()}.part"
+        draft = parent / f".{wanted[:80]}.{secrets.token_hex(4)}.part"
         try:
             parent.mkdir(parents=True, exist_ok=True)
-            shutil.rmtree(draft, ignore_errors=True)  # left by a killed process that had the same number
             draft.mkdir()
         except OSError as error:
             raise _cannot_make(parent, error) from error
@@ -266,12 +266,21 @@ class RunDirectory:
         shutil.rmtree(self.path / ".scratch", ignore_errors=True)
         for part in self.path.rglob(".*.part"):  # files that a killed process was writing
             part.unlink()
+        # Again, now that the accelerator is known: the beginning imported no torch to ask for it.
+        dump_json(describe_environment(self._model_distribution()), self.path / ENVIRONMENT_JSON)
         stamp = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
         dump_json(
             {"schema_version": RUN_REPORT_SCHEMA, "run": self.name, "finished": stamp, **report},
             self.path / REPORT_JSON,
         )
         self.seal()
+
+    def _model_distribution(self) -> Optional[str]:
+        """Return what the model comes from: a plugin's version belongs into the environment, too."""
+        try:
+            return MODELS.get(_load(self.path / CONFIG_JSON)["model"]["name"]).distribution
+        except (PyimganoError, KeyError, TypeError):  # a recipe of its own kind may name no model of ours
+            return None
 
     def seal(self) -> None:
         """Give a directory that has its ``report.json`` the final name."""

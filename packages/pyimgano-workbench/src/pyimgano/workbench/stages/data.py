@@ -128,8 +128,8 @@ def _prepare(
 
     if config.dataset.limit is not None:
         kept: list[Sample] = []
-        for split in ("train", "validation", "test"):
-            part = [sample for sample in samples if sample.split == split]
+        for part_name in ("train", "validation", "test"):
+            part = [sample for sample in samples if sample.split == part_name]
             kept += limit_samples(part, config.dataset.limit, seed=config.seed) if part else []
         samples = kept
     skipped: tuple[dict[str, str], ...] = ()

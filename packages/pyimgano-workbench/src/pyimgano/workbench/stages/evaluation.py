@@ -215,7 +215,7 @@ def _pixel_side(
         index = known[position]
         mask = load_mask(samples[index], shapes[index])
         assert mask is not None
-        return map_at(spool.read(index), mask.shape), mask
+        return map_at(spool.read(index), shapes[index]), mask
 
     with run.progress.stage(f"{records[0].category or DEFAULT_CATEGORY}: pixel metrics"):
         return pixel_metrics(load, defective, limit=config.evaluation.aupro_limit, left_out=len(scored) - len(known))
