@@ -34,8 +34,6 @@ def describe_timm(architecture: str) -> Backbone:
         When timm is not installed.
     """
     timm = _timm()
-    import torch
-
     plain = architecture.partition(".")[0]
     if not timm.is_model(plain):
         known = timm.list_models()
@@ -45,9 +43,8 @@ def describe_timm(architecture: str) -> Backbone:
             hint=unknown_name_hint(plain, known, listing='python -c "import timm; print(timm.list_models())"'),
         )
     try:
-        with torch.device("meta"):
-            model = timm.create_model(architecture, pretrained=False)
-            features = timm.create_model(architecture, pretrained=False, features_only=True, out_indices=(0,))
+        model = _sketch(architecture)
+        features = _sketch(architecture, features_only=True, out_indices=(0,))
     except (RuntimeError, ValueError, AttributeError, NotImplementedError) as error:
         raise UnknownNameError(
             f"timm's {architecture!r} cannot be used for features: {error}", where="backbone"
@@ -136,16 +133,25 @@ def _create(architecture: str, state: Optional[dict[str, Any]], **options: Any) 
     return _timm().create_model(architecture, pretrained=state is not None, **options)
 
 
+def _sketch(architecture: str, **options: Any) -> Any:
+    """Make a model whose shapes alone are of interest: on the meta device, which neither allocates nor initialises."""
+    import torch
+
+    try:
+        with torch.device("meta"):
+            return _create(architecture, None, **options)
+    except (RuntimeError, NotImplementedError):  # transformers of timm 1.0.12 compute on values while they are made
+        with torch.random.fork_rng(devices=[]):
+            return _create(architecture, None, **options)
+
+
 def _check_fits(architecture: str, state: dict[str, Any]) -> None:
     """Raise RuntimeError unless the state gives every tensor of the model's body and has none that is not the model's.
 
     timm itself loads feature networks leniently: it would run a ResNet-34's file as a ResNet-18, and keep random values
     where the file has none.
     """
-    import torch
-
-    with torch.device("meta"):
-        model = _timm().create_model(architecture, pretrained=False)
+    model = _sketch(architecture)
     heads = model.pretrained_cfg.get("classifier") or ()
     heads = (heads,) if isinstance(heads, str) else tuple(heads)
     own = {name: tensor.shape for name, tensor in model.state_dict().items()}
