@@ -153,7 +153,7 @@ def test_a_cell_that_raises_or_is_killed_is_a_row_and_the_others_go_on(data: Pat
 
 @pytest.mark.usefixtures("models")
 def test_several_processes_give_the_results_of_one(data: Path, tmp_path: Path) -> None:
-    ask = ("--dataset", data, "--models", "tst-mean,pixel-gaussian", "--seeds", "0,1")
+    ask = ("--dataset", data, "--models", "tst-mean,pixel-gaussian", "--seeds", "0,1", "--categories", "a")
     assert benchmark(*ask, "-o", tmp_path / "one").returncode == 0
     assert benchmark(*ask, "-o", tmp_path / "two", "--jobs", 2).returncode == 0
     timed = ("fit_seconds", "test_ms_per_image", "latency_ms")

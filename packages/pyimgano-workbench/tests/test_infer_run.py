@@ -416,7 +416,7 @@ def test_an_interrupted_inference_leaves_nothing_under_the_final_name(run: Path,
 
 
 def test_memory_does_not_grow_with_the_number_of_images(run: Path, data: Path) -> None:
-    """Ten thousand images are asked for; only what was looked at may have been decoded or kept."""
+    """Three times as many images, from a stream without an end, need no more."""
     import gc
     import io
     import itertools
@@ -437,13 +437,13 @@ def test_memory_does_not_grow_with_the_number_of_images(run: Path, data: Path) -
     score(64)  # what is loaded once
     gc.collect()
     tracemalloc.start()
-    score(600)
+    score(300)
     few = tracemalloc.get_traced_memory()[1]
     tracemalloc.reset_peak()
-    score(1800)
+    score(900)
     many = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert many < 1.2 * few + 1_000_000
+    assert many < 1.1 * few + 1_000_000
 
 
 def test_names_that_are_not_ascii_survive(run: Path, data: Path, tmp_path: Path) -> None:

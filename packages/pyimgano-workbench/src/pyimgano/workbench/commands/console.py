@@ -1,7 +1,7 @@
 """What the workbench's commands tell people: messages and progress, on stderr. Data goes through ``printing``.
 
-Progress is a bar on a terminal. Elsewhere it is one line when a stage begins and one when it ends, so that the log of a
-scheduled job stays readable. ``pyimgano --quiet`` silences both.
+Progress is a bar on a terminal. Elsewhere it is one line when a stage begins, one when it ends, and one every half
+minute, so that the log of a scheduled job stays readable. ``pyimgano --quiet`` silences both.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from typing import Callable, Optional
 import typer
 
 __all__ = ["ConsoleProgress", "say"]
+
+INTERVAL = 30.0
+"""Seconds between two plain lines of one stage."""
 
 
 def wants_messages() -> bool:
@@ -47,13 +50,16 @@ class ConsoleProgress:
             return
         of = f" ({total})" if total is not None else ""
         say(f"{title}{of} …")
-        started = time.perf_counter()
+        started = last = time.perf_counter()
         count, lock = 0, threading.Lock()
 
         def advance_count(items: int) -> None:
-            nonlocal count
+            nonlocal count, last
             with lock:
                 count += items
+                if time.perf_counter() - last >= INTERVAL:
+                    last = time.perf_counter()
+                    say(f"{title}: {count}" + (f" of {total}" if total is not None else ""))
 
         yield advance_count
         done = f", {count} done" if count and count != total else ""

@@ -18,6 +18,9 @@ __all__ = ["DATA", "DemoResult", "run_demo"]
 DATA = ("textures", "elpv")
 """Names of the demo's datasets."""
 
+SHOWN = 12
+"""About how many test images are inferred with overlays; at least one of each category and kind of defect."""
+
 
 @dataclass(frozen=True)
 class DemoResult:
@@ -108,13 +111,17 @@ def _written(folder: Path, name: str, text: str) -> Path:
 
 
 def _infer_some(run: Path, samples: Samples, folder: Path, progress: Progress) -> list[Any]:
-    """Infer one test image of every category and kind of defect, with overlays, as ``infer --from-run`` does."""
+    """Infer a few test images of every category and kind of defect, with overlays, as ``infer --from-run`` does."""
     from pyimgano.workbench.inference import RunModels, Source, parse_destination, predict_stream, write_predictions
     from pyimgano.workbench.render import PictureWriter
     from pyimgano.workbench.runs import open_run
 
-    first = {(s.category, s.label, s.defect): s for s in reversed(samples.select("test"))}
-    shown = sorted(first.values(), key=lambda sample: (sample.label == 0, sample.id))
+    groups: dict[Any, list[Any]] = {}
+    for sample in samples.select("test"):
+        groups.setdefault((sample.category, sample.label, sample.defect), []).append(sample)
+    each = max(1, SHOWN // len(groups))
+    some = [sample for group in groups.values() for sample in group[:each]]
+    shown = sorted(some, key=lambda sample: (sample.label == 0, sample.id))
     sources = [Source(sample.id, sample.source, sample.category) for sample in shown]
     models = RunModels(open_run(run))
     stage = progress.stage("Infer some test images, with overlays", len(sources))
