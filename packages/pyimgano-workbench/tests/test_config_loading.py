@@ -10,7 +10,7 @@ import pytest
 
 from pyimgano.core.errors import ConfigError, MissingDependencyError
 from pyimgano.core.registry import MODELS, RECIPES
-from pyimgano.core.specs import ModelSpec
+from pyimgano.core.specs import ModelSpec, Requirement
 from pyimgano.workbench.config import RunConfig, RunConfigError, load_run_config, run_config_schema
 
 
@@ -184,6 +184,20 @@ def test_a_model_that_cannot_be_saved_is_refused(data: Path) -> None:
         assert "cannot be saved" in problems(flags={"dataset.root": data, "model.name": "volatile"})["model.name"]
     finally:
         MODELS.restore(before)
+
+
+def test_a_model_whose_library_is_missing_ends_with_exit_code_3_and_names_what_runs_as_it_is(data: Path) -> None:
+    before = MODELS.snapshot()
+    need = Requirement("no_such_library", "acme-models", "gpu")
+    MODELS.register(ModelSpec("needy", "Needs it", "pyimgano.models.patchcore:PatchCore", requires=(need,)))
+    try:
+        with pytest.raises(RunConfigError) as caught:
+            load_run_config(flags={"dataset.root": data, "model.name": "needy"})
+    finally:
+        MODELS.restore(before)
+    assert caught.value.exit_code == 3
+    assert "needs 'no_such_library'; pip install \"acme-models[gpu]\"; or choose" in caught.value.message
+    assert "pixel-gaussian" in caught.value.message
 
 
 def test_pictures_of_maps_are_refused_for_a_model_that_has_none(data: Path) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional, Union
 
-from pyimgano.core.errors import ParameterError, PyimganoError, UnknownNameError
+from pyimgano.core.errors import MissingDependencyError, ParameterError, PyimganoError, UnknownNameError
 from pyimgano.core.names import unknown_name_hint
+from pyimgano.core.plugins import installed
 from pyimgano.workbench.config.layers import Layer, file_layer, flag_layer, merge, setting_layer
 from pyimgano.workbench.config.models import OutputConfig, RunConfig
 from pyimgano.workbench.config.places import KeyPath
@@ -164,6 +166,13 @@ def _check_model(name: str, params: Any, problems: list[ConfigProblem]) -> None:
         create_model(name, **(params or {}))  # __init__ only stores, and validate needs no data
     except ParameterError as error:
         problems += _parameter_problems(("model", "params"), error, params or {})
+    except MissingDependencyError as error:
+        problem = _problem(("model", "name"), error)
+        ready = [e.spec.name for e in MODELS.entries() if all(installed(need.module) for need in e.spec.requires)]
+        if ready:
+            hint = f"{problem.hint}; or choose a model that runs as it is: {', '.join(ready)}"
+            problem = dataclasses.replace(problem, hint=hint)
+        problems.append(problem)
     except PyimganoError as error:
         problems.append(_problem(("model", "name"), error))
 
@@ -246,8 +255,6 @@ def _parameter_problems(path: KeyPath, error: ParameterError, params: Mapping[st
 
 def _placed(problem: ConfigProblem, layers: Sequence[Layer]) -> ConfigProblem:
     """Say where the key is set: in the last layer that sets it, or the nearest table around it."""
-    import dataclasses
-
     for length in range(len(problem.path), 0, -1):
         for layer in reversed(layers):
             place = layer.place(problem.path[:length])
