@@ -108,10 +108,10 @@ class InvertedResidual(nn.Module):
 class EfficientNetLite0(nn.Module):
     """EfficientNet-Lite0 with its ImageNet classifier.
 
-    Input: (N, 3, H, W) float32, normalised as ``(pixel - 127) / 128``, which is what the embedded weights were trained
-    with. With ImageNet's usual mean and standard deviation they are less certain (scikit-image's ``coffee`` is an
-    espresso with probability 0.83 in place of 0.94, ``chelsea`` a cat with 0.84 in place of 0.89), and nearest-neighbour
-    scores of ELPV mono cells on ``blocks.2`` and ``blocks.4`` fall from 0.919 to 0.901 AUROC (mean of three splits).
+    Input: (N, 3, H, W) float32, normalised as ``(pixel - 127) / 128``. With ImageNet's usual mean and standard
+    deviation the embedded weights are less certain: scikit-image's ``coffee`` is an espresso with probability 0.83 in
+    place of 0.94, ``chelsea`` a cat with 0.84 in place of 0.89, and nearest-neighbour scores of ELPV mono cells on
+    ``blocks.2`` and ``blocks.4`` fall from 0.919 to 0.901 AUROC (mean of three splits).
     """
 
     def __init__(self) -> None:
