@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, List, Optional, Sequence  # noqa: UP035 - typer evaluates the annotations, also on 3.9
+from typing import (  # noqa: UP035 - typer evaluates the annotations, also on 3.9
+    TYPE_CHECKING,
+    Any,
+    List,
+    Optional,
+    Sequence,
+)
 
 import typer
 
