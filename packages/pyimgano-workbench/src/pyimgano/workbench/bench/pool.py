@@ -22,7 +22,8 @@ class _Worker:
     """One process of :mod:`pyimgano.workbench.bench.worker`, started when it is first needed."""
 
     def __init__(self, threads: Optional[int]) -> None:
-        self._environment = dict(os.environ)
+        # `python -m` would look for modules in the current folder first: a torch.py of the user's own must not be met.
+        self._environment = {**os.environ, "PYTHONSAFEPATH": "1"}
         if threads is not None:
             for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
                 self._environment.setdefault(name, str(threads))
@@ -76,6 +77,14 @@ def _death(status: int) -> str:
     return f"the process ended with exit code {status}"
 
 
+def _next(ended: queue.SimpleQueue[tuple[Cell, Row]]) -> tuple[Cell, Row]:
+    while True:
+        try:
+            return ended.get(timeout=1.0)  # on Windows, Ctrl-C interrupts no wait, only the time between two
+        except queue.Empty:
+            pass
+
+
 def run_cells(cells: Sequence[Cell], done: Callable[[Cell, Row], None], *, jobs: int = 1) -> None:
     """Run cells and tell of each when it has ended, in the order in which they end.
 
@@ -114,7 +123,7 @@ def run_cells(cells: Sequence[Cell], done: Callable[[Cell, Row], None], *, jobs:
         thread.start()
     try:
         for _ in cells:
-            done(*ended.get())
+            done(*_next(ended))
     finally:
         for worker in workers:
             worker.stop()

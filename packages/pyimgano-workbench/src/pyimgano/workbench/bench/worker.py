@@ -1,14 +1,18 @@
-"""A process that runs cells: one JSON line in, one JSON line out, until its input ends.
+"""A process that runs cells: one JSON line in, one JSON line out.
 
 Cells run in processes of their own so that one that takes the whole memory, or crashes in native code, costs its row
-and not the benchmark.
+and not the benchmark. The process ends with the one that started it, also in the middle of a cell: a cell that nobody
+waits for any more would keep its run locked.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import queue
+import signal
 import sys
+import threading
 from typing import Any
 
 from pyimgano.core.errors import PyimganoError
@@ -16,15 +20,25 @@ from pyimgano.core.errors import PyimganoError
 __all__ = ["main"]
 
 
-def main() -> int:
+def main() -> None:
     """Serve the process's standard input; answers go to what was standard output when it began."""
+    # Ctrl-C reaches the whole group of processes; the one that started this one decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     # What libraries print must not stand among the answers.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    for line in sys.stdin.buffer:
-        answers.write(json.dumps(_answer(json.loads(line))) + "\n")
+    requests: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(requests,), daemon=True).start()
+    while True:
+        answers.write(json.dumps(_answer(json.loads(requests.get()))) + "\n")
         answers.flush()
-    return 0
+
+
+def _listen(requests: queue.SimpleQueue[bytes]) -> None:
+    """Take requests; at the end of the input, which is the end of who sends them, end the process at once."""
+    for line in sys.stdin.buffer:
+        requests.put(line)
+    os._exit(0)
 
 
 def _answer(request: dict[str, Any]) -> dict[str, Any]:
@@ -43,4 +57,4 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

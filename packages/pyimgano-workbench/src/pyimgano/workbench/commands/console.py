@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
+import shlex
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from typing import Callable, Optional
+from typing import Callable, Optional, Union
 
 import typer
 
-__all__ = ["ConsoleProgress", "say"]
+__all__ = ["ConsoleProgress", "quoted", "say"]
 
 INTERVAL = 30.0
 """Seconds between two plain lines of one stage."""
@@ -33,6 +35,14 @@ def say(text: str = "") -> None:
         with contextlib.suppress(OSError, ValueError):  # that nobody is left to read it is no error
             encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
             typer.echo(text.encode(encoding, "backslashreplace").decode(encoding), err=True)
+
+
+def quoted(path: Union[str, os.PathLike[str]]) -> str:
+    """Return a path as it is typed in a shell."""
+    text = os.fspath(path)
+    if os.name == "nt":  # cmd and PowerShell know double quotes only
+        return f'"{text}"' if " " in text else text
+    return shlex.quote(text)
 
 
 class ConsoleProgress:

@@ -46,6 +46,7 @@ def demo(
 
 def _story(result: DemoResult) -> list[str]:
     """Return what was found, where it lies, and what to type next."""
+    from pyimgano.workbench.commands.console import quoted
     from pyimgano.workbench.runs import open_run
     from pyimgano.workbench.summary import run_summary
 
@@ -61,9 +62,9 @@ def _story(result: DemoResult) -> list[str]:
         f"overlays  {result.pictures / 'overlays'}",
         "",
         "Next:",
-        f"  pyimgano runs show {_quoted(run)}",
-        f"  pyimgano infer --from-run {_quoted(run)}{chosen} {_quoted(result.example)}",
-        f"  pyimgano train --config {_quoted(result.config)} --preset balanced",
+        f"  pyimgano runs show {quoted(run)}",
+        f"  pyimgano infer --from-run {quoted(run)}{chosen} {quoted(result.example)}",
+        f"  pyimgano train --config {quoted(result.config)} --preset balanced",
         "  pyimgano init FOLDER_OF_YOUR_IMAGES",
     ]
 
@@ -74,13 +75,3 @@ def _shown(path: Path) -> Path:
         return path.absolute().relative_to(Path.cwd())
     except ValueError:
         return path
-
-
-def _quoted(path: Path) -> str:
-    import os
-    import shlex
-
-    text = str(path)
-    if os.name == "nt":  # cmd and PowerShell know double quotes only
-        return f'"{text}"' if " " in text else text
-    return shlex.quote(text)

@@ -24,7 +24,7 @@ def init(
     """
     from pyimgano.core.errors import ConfigError
     from pyimgano.core.files import atomic_open
-    from pyimgano.workbench.commands.console import say
+    from pyimgano.workbench.commands.console import quoted, say
     from pyimgano.workbench.commands.printing import print_text
     from pyimgano.workbench.starter import FORMATS, starter_config
 
@@ -40,4 +40,4 @@ def init(
     for note in notes:
         say(note)
     print_text(str(output))
-    say(f"\nNext:\n  pyimgano train --config {output}")
+    say(f"\nNext:\n  pyimgano train --config {quoted(output)}")
