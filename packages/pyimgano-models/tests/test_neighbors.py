@@ -28,6 +28,7 @@ BANKS = {
     "each row four times": np.tile(RNG.standard_normal((40, 9)), (4, 1)),
     "all equal": np.full((50, 9), 2.5),
     "lengths from 1e-10 to 1e10": RNG.standard_normal((180, 9)) * 10.0 ** RNG.integers(-10, 11, (180, 1)),
+    "so small that huge queries leave float32 in its units": RNG.standard_normal((180, 9)) * 1e-12,
     "one row": RNG.standard_normal((1, 9)),
 }
 QUERIES = {

@@ -264,8 +264,8 @@ class Neighbors:
 def _nearest_of_pairs(
     rows: np.ndarray, columns: np.ndarray, squared: np.ndarray, count: int, k: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return each row's ``k`` nearest of its pairs (it has at least as many), by distance and then by index."""
-    order = np.lexsort((columns, squared, rows))
+    """Return each row's ``k`` nearest of its pairs (it has at least as many); equal ones in the order they come in."""
+    order = np.lexsort((squared, rows))
     first: np.ndarray = np.searchsorted(rows[order], np.arange(count))
     chosen = order[first[:, None] + np.arange(k)]
     return squared[chosen], columns[chosen]

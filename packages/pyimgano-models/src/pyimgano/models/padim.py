@@ -54,7 +54,7 @@ class Padim(BackboneDetector):
     ----------
     channels_ : ndarray, (D,) int64
         The channels taken, ascending, counted through the layers.
-    mean_ : ndarray, (P, D) float32
+    mean_ : ndarray, (P, D) float64
     whitening_ : ndarray, (P, D (D + 1) / 2) float32
         See :class:`~pyimgano.models.gaussians.PositionGaussians`.
     extractor_facts_ : dict

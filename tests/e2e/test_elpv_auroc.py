@@ -1,0 +1,72 @@
+"""PatchCore and PaDiM find defects of real solar cells with the embedded backbone.
+
+The split is the development benchmark's, the same as in ``benchmarks/elpv.py``: ELPV's mono cells, 200 good ones to
+fit on, 100 good and 100 defective ones to test on.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Callable
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+from pyimgano.core.images import read_image
+from pyimgano.models.padim import Padim
+from pyimgano.models.patchcore import PatchCore
+
+SEEDS = range(5)
+N_TRAIN, N_TEST = 200, 100
+
+
+def mono_cells() -> tuple[list[Path], list[Path]]:
+    """Return the sorted paths of good (probability 0) and defective (probability 1) mono cells."""
+    spec = find_spec("elpv_dataset")
+    assert spec is not None, "elpv-dataset is not installed"
+    assert spec.origin is not None
+    root = Path(spec.origin).parent / "data"
+    cells: dict[float, list[str]] = {0.0: [], 1.0: []}
+    for line in (root / "labels.csv").read_text(encoding="utf-8").splitlines():
+        if line.strip():
+            path, probability, kind = line.split()
+            if kind == "mono" and float(probability) in cells:
+                cells[float(probability)].append(path)
+    return [root / path for path in sorted(cells[0.0])], [root / path for path in sorted(cells[1.0])]
+
+
+def split(seed: int, good: list[Path], defective: list[Path]) -> tuple[list[Path], list[Path], list[Path]]:
+    rng = np.random.default_rng(seed)
+    good = [good[index] for index in rng.permutation(len(good))]
+    defective = [defective[index] for index in rng.permutation(len(defective))]
+    return good[:N_TRAIN], good[N_TRAIN : N_TRAIN + N_TEST], defective[:N_TEST]
+
+
+def image_aurocs(make: Callable[[int], Any]) -> list[float]:
+    """Return the image AUROC of each seed."""
+    good, defective = mono_cells()
+    aurocs = []
+    for seed in SEEDS:
+        train, test_good, test_defective = split(seed, good, defective)
+        detector = make(seed).fit(train)
+        scores = detector.decision_function([*test_good, *test_defective])
+        aurocs.append(float(roc_auc_score([0] * N_TEST + [1] * N_TEST, scores)))
+    return aurocs
+
+
+def test_the_split_leaves_no_good_cell_on_both_sides() -> None:
+    good, defective = mono_cells()
+    train, test_good, test_defective = split(0, good, defective)
+    assert (len(train), len(test_good), len(test_defective)) == (N_TRAIN, N_TEST, N_TEST)
+    assert not {read_image(path).tobytes() for path in train} & {read_image(path).tobytes() for path in test_good}
+
+
+def test_patchcore_with_a_bank_of_one_percent_reaches_an_image_auroc_of_0_93() -> None:
+    aurocs = image_aurocs(lambda seed: PatchCore(coreset_sampling_ratio=0.01, seed=seed))
+    assert np.mean(aurocs) >= 0.93, aurocs
+
+
+def test_padim_reaches_an_image_auroc_of_0_91() -> None:
+    aurocs = image_aurocs(lambda seed: Padim(seed=seed))
+    assert np.mean(aurocs) >= 0.91, aurocs
