@@ -108,7 +108,8 @@ class Frame:
         placed = np.empty((len(vectors), vectors.shape[1] + 1), dtype=np.float32)
         shifted = placed[:, :-1]
         np.subtract(vectors, self.origin, out=shifted)
-        shifted *= self.scale
+        with np.errstate(over="ignore"):  # plausible_pairs sees by the norms which are beyond float32
+            shifted *= self.scale
         placed[:, -1] = 1.0
         norms = np.einsum("ij,ij->i", shifted, shifted, dtype=np.float64)
         return placed, norms
@@ -150,7 +151,8 @@ def plausible_pairs(
     rows, columns : ndarray of int64
         Indices into the queries and the bank, sorted by row and column. No pair that matters is missing.
     """
-    product = queries @ bank.T
+    with np.errstate(over="ignore", invalid="ignore"):
+        product = queries @ bank.T
     huge = norms > _HUGE
     if huge.any():  # beyond float32: all their pairs are to be computed directly
         product[huge] = -np.inf
