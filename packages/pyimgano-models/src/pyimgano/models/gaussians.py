@@ -124,6 +124,7 @@ class GaussianAccumulator:
         from scipy.linalg import lapack
 
         self._flush()
+        del self._pending
         rows, columns = self._triangle
         positions, features = self._sums.shape
         mean = np.empty((positions, features))
@@ -148,4 +149,5 @@ class GaussianAccumulator:
                 whitening[position] = factor[rows, columns]
 
         map_blocks(work, split_blocks(positions, most=_POSITIONS))
+        del self._products  # before the matrices are made: these take as much again
         return PositionGaussians(mean, whitening)

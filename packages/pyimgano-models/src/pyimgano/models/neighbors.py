@@ -97,11 +97,11 @@ class Frame:
         extent = float(max((high - self.origin).max(), (self.origin - low).max()))
         self.scale = 2.0 ** -max(-100, math.frexp(extent)[1])
         # d + 1 products and additions, each with half an epsilon, in terms whose absolute values sum up to at most
-        # twice the squared norms; the shift, the norms and the comparison itself round a few times more.
-        self.error = (vectors.shape[1] + 16) * float(np.finfo(np.float32).eps)
+        # twice the squared norms; half of that again for the norms; shift and comparison round a few times more.
+        self.error = (1.5 * vectors.shape[1] + 16) * float(np.finfo(np.float32).eps)
 
     def queries(self, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return vectors as queries, (n, d + 1) float32, and their squared norms, (n,) float64.
+        """Return vectors as queries, (n, d + 1) float32, and their squared norms, (n,) float32.
 
         The product of a query and a bank row of :meth:`bank` is their squared distance less the query's squared norm.
         """
@@ -110,8 +110,8 @@ class Frame:
         np.subtract(vectors, self.origin, out=shifted)
         with np.errstate(over="ignore"):  # plausible_pairs sees by the norms which are beyond float32
             shifted *= self.scale
+            norms = np.einsum("ij,ij->i", shifted, shifted)
         placed[:, -1] = 1.0
-        norms = np.einsum("ij,ij->i", shifted, shifted, dtype=np.float64)
         return placed, norms
 
     def bank(self, vectors: np.ndarray) -> np.ndarray:

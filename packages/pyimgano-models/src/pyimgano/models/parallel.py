@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import cache
 from typing import Any, Callable, TypeVar
@@ -74,13 +74,26 @@ def one_blas_thread() -> Iterator[None]:
 def map_blocks(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
     """Return ``[function(item) for item in items]``, computed by one thread a core, each with a BLAS of one thread.
 
-    Must not be called from within ``function``.
+    The calling thread works as well: where no other core is free, nothing waits for one.
     """
-    threads = min(default_threads(), len(items))
+    results: list[Any] = [None] * len(items)
+    turn = iter(range(len(items)))
+
+    def work() -> None:
+        for index in turn:  # the interpreter's lock gives each index to one thread
+            results[index] = function(items[index])
+
+    helpers = min(default_threads(), len(items)) - 1
     with one_blas_thread():
-        if threads <= 1:
-            return [function(item) for item in items]
-        return list(_pool(default_threads(), os.getpid()).map(function, items))
+        pending = [_pool(default_threads(), os.getpid()).submit(work) for _ in range(helpers)]
+        try:
+            work()
+        finally:
+            begun = [future for future in pending if not future.cancel()]
+            wait(begun)
+    for future in begun:
+        future.result()
+    return results
 
 
 def split_blocks(count: int, *, most: int, least: int = 1) -> list[slice]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from functools import lru_cache
 
 import numpy as np
 
@@ -38,8 +38,9 @@ def locally_aware_patches(maps: Mapping[str, np.ndarray], *, patch_size: int = 3
         When a feature is not finite.
     """
     height, width = _finest(maps)
-    parts = [_bilinear(_local_mean(layer, patch_size), height, width) for layer in maps.values()]
-    return _joined(parts)
+    # Channels last: every step then moves whole vectors, and the result has that layout.
+    layers = [np.ascontiguousarray(layer.transpose(0, 2, 3, 1)) for layer in maps.values()]
+    return _joined([_bilinear(_local_mean(layer, patch_size), height, width) for layer in layers])
 
 
 def aligned_patches(maps: Mapping[str, np.ndarray], channels: np.ndarray) -> np.ndarray:
@@ -68,7 +69,8 @@ def aligned_patches(maps: Mapping[str, np.ndarray], channels: np.ndarray) -> np.
         wanted = channels[(channels >= first) & (channels < first + layer.shape[1])] - first
         first += layer.shape[1]
         rows, columns = nearest_indices(layer.shape[2], height), nearest_indices(layer.shape[3], width)
-        parts.append(layer[:, wanted][:, :, rows[:, None], columns])
+        taken = np.ascontiguousarray(layer[:, wanted].transpose(0, 2, 3, 1))
+        parts.append(taken[:, rows[:, None], columns])
     return _joined(parts)
 
 
@@ -79,12 +81,8 @@ def _finest(maps: Mapping[str, np.ndarray]) -> tuple[int, int]:
 
 
 def _joined(parts: list[np.ndarray]) -> np.ndarray:
-    count, _, height, width = parts[0].shape
-    joined = np.empty((count, height, width, sum(part.shape[1] for part in parts)), dtype=np.float32)
-    first = 0
-    for part in parts:
-        joined[..., first : first + part.shape[1]] = part.transpose(0, 2, 3, 1)
-        first += part.shape[1]
+    """Return (N, h, w, C) layers side by side, all finite."""
+    joined = np.concatenate(parts, axis=-1, dtype=np.float32)
     # One sum tells: a value that is not finite makes it so, finite float32 values cannot in float64.
     if not np.isfinite(joined.sum(dtype=np.float64)):
         raise PyimganoError(
@@ -95,32 +93,36 @@ def _joined(parts: list[np.ndarray]) -> np.ndarray:
 
 
 def _local_mean(layer: np.ndarray, side: int) -> np.ndarray:
-    """Return the mean over side × side neighbourhoods, zeros beyond the border."""
+    """Return the mean over side × side neighbourhoods of (N, h, w, C), zeros beyond the border."""
     if side == 1:
         return layer
     radius = side // 2
-    height, width = layer.shape[2:]
-    padded = np.pad(layer, ((0, 0), (0, 0), (radius, radius), (radius, radius)))
-    rows = padded[:, :, :height].copy()
+    height, width = layer.shape[1:3]
+    padded = np.pad(layer, ((0, 0), (radius, radius), (radius, radius), (0, 0)))
+    rows = padded[:, :height].copy()
     for offset in range(1, side):
-        rows += padded[:, :, offset : offset + height]
-    mean = rows[..., :width].copy()
+        rows += padded[:, offset : offset + height]
+    mean = rows[:, :, :width].copy()
     for offset in range(1, side):
-        mean += rows[..., offset : offset + width]
+        mean += rows[:, :, offset : offset + width]
     mean /= side * side
     return mean
 
 
 def _bilinear(layer: np.ndarray, height: int, width: int) -> np.ndarray:
-    if layer.shape[2:] == (height, width):
+    """Return (N, h, w, C) interpolated to (N, height, width, C)."""
+    if layer.shape[1:3] == (height, width):
         return layer
-    first, second, weight = _taps32(layer.shape[2], height)
-    rows = layer[:, :, first] * (1 - weight)[:, None] + layer[:, :, second] * weight[:, None]
-    first, second, weight = _taps32(layer.shape[3], width)
-    result: np.ndarray = rows[..., first] * (1 - weight) + rows[..., second] * weight
+    first, second, weight = _taps(layer.shape[1], height)
+    weight = weight[:, None, None]
+    rows = layer[:, first] * (1 - weight) + layer[:, second] * weight
+    first, second, weight = _taps(layer.shape[2], width)
+    weight = weight[:, None]
+    result: np.ndarray = rows[:, :, first] * (1 - weight) + rows[:, :, second] * weight
     return result
 
 
-def _taps32(source: int, target: int) -> tuple[Any, Any, Any]:
+@lru_cache(maxsize=32)
+def _taps(source: int, target: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     first, second, weight = linear_taps(source, target)
     return first, second, weight.astype(np.float32)
