@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from pyimgano.core.images import read_image
 from pyimgano.models import coreset
 from pyimgano.models.coreset import coreset_size, greedy_coreset, sparse_projection
+from pyimgano.models.features import create_extractor
+from pyimgano.models.patches import locally_aware_patches
 
 
 def plain_greedy(features: np.ndarray, size: int, start: int) -> np.ndarray:
@@ -27,14 +33,9 @@ def plain_greedy(features: np.ndarray, size: int, start: int) -> np.ndarray:
 @pytest.fixture(scope="module")
 def elpv_patches() -> np.ndarray:
     """Return patch features of real solar cells: (6272, 152), more than one pool holds."""
-    elpv = pytest.importorskip("elpv_dataset", reason="the images come with elpv-dataset")
-    from pathlib import Path
-
-    from pyimgano.core.images import read_image
-    from pyimgano.models.features import create_extractor
-    from pyimgano.models.patches import locally_aware_patches
-
-    folder = Path(elpv.__file__).parent / "data" / "images"
+    spec = find_spec("elpv_dataset")
+    assert spec is not None, "elpv-dataset is not installed"
+    folder = Path(spec.origin).parent / "data" / "images"
     extractor = create_extractor(layers=("blocks.2", "blocks.4"), runtime="torch")
     images = [extractor.prepare(read_image(path)) for path in sorted(folder.glob("*.png"))[:8]]
     maps = extractor.extract(images)

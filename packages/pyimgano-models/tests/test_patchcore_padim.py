@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +22,9 @@ from pyimgano.models.patches import locally_aware_patches
 @pytest.fixture(scope="module")
 def textures() -> list[np.ndarray]:
     """Crops of photographs of a brick wall, grass and gravel, 96 × 96."""
-    skimage_data = pytest.importorskip("skimage.data", reason="the photographs come with scikit-image")
-    folder = Path(skimage_data.__file__).parent
+    spec = find_spec("skimage")
+    assert spec is not None, "scikit-image is not installed"
+    folder = Path(spec.origin).parent / "data"
     photographs = [read_image(folder / name) for name in ("brick.png", "grass.png", "gravel.png")]
     return [p[top : top + 96, left : left + 96] for p in photographs for top in (0, 200) for left in (30, 150, 300)]
 

@@ -21,7 +21,8 @@ def feature_maps(*shapes: tuple[int, int, int], count: int = 2) -> dict[str, np.
 @pytest.mark.parametrize("patch_size", [1, 3, 5])
 @pytest.mark.parametrize("shapes", [((5, 8, 12), (7, 4, 6)), ((5, 7, 7), (3, 4, 4), (2, 1, 1)), ((4, 6, 5),)])
 def test_locally_aware_patches_are_pytorchs_pooling_and_interpolation(shapes, patch_size) -> None:
-    torch = pytest.importorskip("torch")
+    import torch
+
     maps = feature_maps(*shapes)
     pool = torch.nn.AvgPool2d(patch_size, stride=1, padding=patch_size // 2)
     expected = [
@@ -37,7 +38,8 @@ def test_locally_aware_patches_are_pytorchs_pooling_and_interpolation(shapes, pa
 
 @pytest.mark.parametrize("shapes", [((5, 8, 12), (7, 4, 6)), ((5, 7, 7), (3, 4, 4), (2, 1, 1))])
 def test_aligned_patches_are_pytorchs_nearest_interpolation(shapes) -> None:
-    torch = pytest.importorskip("torch")
+    import torch
+
     maps = feature_maps(*shapes)
     total = sum(shape[0] for shape in shapes)
     channels = np.sort(np.random.default_rng(0).choice(total, total - 3, replace=False))
@@ -72,7 +74,8 @@ def test_features_that_are_not_finite_are_an_error_that_says_what_to_do() -> Non
 @pytest.mark.parametrize("interpolation", ["bilinear", "nearest"])
 @pytest.mark.parametrize("sigma", [0.0, 0.7, 4.0])
 def test_maps_are_pytorchs_interpolation_and_scipys_gaussian(interpolation: str, sigma: float) -> None:
-    torch = pytest.importorskip("torch")
+    import torch
+
     grids = RNG.uniform(0, 9, (3, 7, 10))
     options = {"align_corners": False} if interpolation == "bilinear" else {}
     resized = torch.nn.functional.interpolate(
