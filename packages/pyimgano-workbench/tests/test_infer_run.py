@@ -339,17 +339,37 @@ def test_the_reader_may_leave_early(run: Path, data: Path) -> None:
     assert "unexpected" not in messages
 
 
+AS_NOBODY = """
+import os, sys
+from pyimgano.cli.main import main
+first = main(sys.argv[2:] + ["-o", sys.argv[1] + "/writable"])  # loads all that is needed
+assert first == 0, first
+if os.geteuid() == 0:  # the superuser may write anywhere
+    os.setegid(65534); os.seteuid(65534)
+sys.exit(main(sys.argv[2:] + ["-o", sys.argv[1] + "/locked/out"]))
+"""
+
+
 @POSIX_ONLY
-@pytest.mark.skipif(os.name != "nt" and os.geteuid() == 0, reason="root may write everywhere")
 def test_a_read_only_folder_is_a_plain_error(run: Path, data: Path, tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    try:
-        result = pyimgano("infer", "--from-run", run, "--category", "brick", data / "brick", "-o", tmp_path / "out")
-    finally:
-        tmp_path.chmod(0o700)
-    assert result.returncode != 0
+    locked = tmp_path / "locked"
+    locked.mkdir()
+    locked.chmod(0o555)
+    for folder in {parent for path in (locked, run / "x", data / "x") for parent in path.parents} - {Path("/")}:
+        if folder.stat().st_uid == os.geteuid():  # so that another user may look at it
+            folder.chmod(folder.stat().st_mode | 0o555)
+    arguments = ["infer", "--from-run", str(run), "--category", "brick", str(data / "brick" / "test" / "good")]
+    result = subprocess.run(
+        [sys.executable, "-c", AS_NOBODY, str(tmp_path), *arguments],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=120,
+    )
+    assert result.returncode == 74, result.stderr
     assert "cannot write" in result.stderr
     assert "Traceback" not in result.stderr
+    assert list(locked.iterdir()) == []
 
 
 def test_an_output_below_a_file_is_a_plain_error(run: Path, data: Path, tmp_path: Path) -> None:
