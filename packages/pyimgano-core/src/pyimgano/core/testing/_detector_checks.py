@@ -224,8 +224,8 @@ def check_score_does_not_depend_on_order(subject: Subject) -> None:
     """Reversed images give reversed scores and maps."""
     reverse = subject.fitted.infer(subject.images.test[::-1])
     _assert_same(reverse.image_scores[::-1], subject.scores.image_scores, subject.batch_tolerance, "reversed scores")
-    if subject.scores.maps is not None and subject.batch_tolerance == 0.0:
-        _assert_same(reverse.maps[::-1], subject.scores.maps, 0.0, "reversed maps")  # type: ignore[index]
+    if subject.scores.maps is not None and reverse.maps is not None and subject.batch_tolerance == 0.0:
+        _assert_same(reverse.maps[::-1], subject.scores.maps, 0.0, "reversed maps")
 
 
 def check_scoring_changes_nothing(subject: Subject) -> None:
