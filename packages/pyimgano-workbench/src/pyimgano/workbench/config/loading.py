@@ -228,7 +228,9 @@ def _check_dataset(dataset: Mapping[str, Any], problems: list[ConfigProblem], *,
     if check_dataset and isinstance(root, str) and root and not os.path.exists(root):
         problems.append(
             ConfigProblem(
-                ("dataset", "root"), f"there is no {root!r}", hint="relative paths start at the config file's folder"
+                ("dataset", "root"),
+                f"there is no {root!r}",
+                hint="in a config file, relative paths start at its folder",
             )
         )
 
