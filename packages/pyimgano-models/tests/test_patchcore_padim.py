@@ -136,6 +136,12 @@ def test_padim_refuses_more_features_than_the_layers_have(textures) -> None:
     assert "1 to 176" in str(caught.value)
 
 
+def test_padim_refuses_an_epsilon_that_leaves_a_covariance_singular(textures) -> None:
+    with pytest.raises(ParameterError, match="epsilon = 1e-300 is too small") as caught:
+        padim(epsilon=1e-300).fit(textures[:4])
+    assert "0.01" in (caught.value.hint or "")
+
+
 @pytest.mark.parametrize("make", [patchcore, padim])
 def test_scores_do_not_depend_on_the_batch_size_of_fit_and_infer(textures, make) -> None:
     scores = [make(batch_size=size).fit(textures[:9]).infer(textures[9:]) for size in (1, 4, 9)]
@@ -182,8 +188,10 @@ def test_random_weights_are_told_in_the_facts(textures) -> None:
     [
         ({"coreset_sampling_ratio": 0.0}, "coreset_sampling_ratio = 0.0"),
         ({"coreset_sampling_ratio": 1.1}, "coreset_sampling_ratio = 1.1"),
+        ({"coreset_sampling_ratio": "0.1"}, "coreset_sampling_ratio = '0.1'"),
         ({"coreset_projection": 0}, "coreset_projection = 0"),
         ({"num_neighbors": 0}, "num_neighbors = 0"),
+        ({"num_neighbors": 2.5}, "num_neighbors = 2.5"),
         ({"patch_size": 2}, "patch_size = 2"),
         ({"map_interpolation": "cubic"}, "map_interpolation = 'cubic'"),
         ({"map_sigma": -1.0}, "map_sigma = -1.0"),
@@ -203,6 +211,7 @@ def test_patchcore_refuses_parameters_out_of_range_and_says_what_is_allowed(para
     ("parameters", "message"),
     [
         ({"n_features": 0}, "n_features = 0"),
+        ({"n_features": True}, "n_features = True"),
         ({"epsilon": 0.0}, "epsilon = 0.0"),
         ({"epsilon": float("inf")}, "epsilon = inf"),
         ({"map_sigma": -0.1}, "map_sigma = -0.1"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import numbers
 from abc import ABC
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Optional, Union
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
     from pyimgano.models.features import BackboneExtractor
 
-__all__ = ["BackboneDetector"]
+__all__ = ["BackboneDetector", "is_real", "is_whole"]
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +51,7 @@ class BackboneDetector(BaseDetector, ABC):
             if self._default_layers() is None or self.layers is not None:
                 select_layers(described, self.layers)
         check_size(self.input_size, minimum=32)
-        require(isinstance(self.batch_size, int) and self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
+        require(is_whole(self.batch_size, 1), "batch_size", self.batch_size, "a whole number, at least 1")
 
     def _default_layers(self) -> Optional[tuple[str, ...]]:
         """Return the layers to take when none are named; None for the backbone's own default."""
@@ -106,6 +108,16 @@ class BackboneDetector(BaseDetector, ABC):
         now = self.extractor_facts_["runtime"]
         if now != saved["runtime"]:
             logger.info("fitted with runtime %s, now %s: scores agree to about 1e-5", saved["runtime"], now)
+
+
+def is_whole(value: Any, least: int) -> bool:
+    """Tell whether a parameter is a whole number, at least ``least``."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= least
+
+
+def is_real(value: Any) -> bool:
+    """Tell whether a parameter is a finite number."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _has_cuda() -> bool:

@@ -11,7 +11,7 @@ from pyimgano.core.errors import ParameterError
 from pyimgano.core.parameters import require
 from pyimgano.core.seeding import generator
 from pyimgano.models.anomaly_map import render_maps
-from pyimgano.models.backbone_detector import BackboneDetector
+from pyimgano.models.backbone_detector import BackboneDetector, is_real, is_whole
 from pyimgano.models.gaussians import GaussianAccumulator, PositionGaussians
 from pyimgano.models.patches import aligned_patches
 
@@ -95,9 +95,10 @@ class Padim(BackboneDetector):
     def validate(self) -> None:
         """Check the parameters; imports no deep learning library."""
         super().validate()
-        require(self.n_features is None or self.n_features >= 1, "n_features", self.n_features, "at least 1, or null")
-        require(0.0 < self.epsilon < np.inf, "epsilon", self.epsilon, "above 0")
-        require(0.0 <= self.map_sigma < np.inf, "map_sigma", self.map_sigma, "at least 0")
+        fits = self.n_features is None or is_whole(self.n_features, 1)
+        require(fits, "n_features", self.n_features, "a whole number, at least 1, or null for all")
+        require(is_real(self.epsilon) and self.epsilon > 0.0, "epsilon", self.epsilon, "above 0")
+        require(is_real(self.map_sigma) and self.map_sigma >= 0.0, "map_sigma", self.map_sigma, "at least 0")
 
     def _default_layers(self) -> Optional[tuple[str, ...]]:
         from pyimgano.models.backbones import resolve_backbone
@@ -117,7 +118,11 @@ class Padim(BackboneDetector):
                 accumulator = GaussianAccumulator(*vectors.shape[1:])
             accumulator.add(vectors)
         assert accumulator is not None
-        self._set_gaussians(accumulator.finish(self.epsilon))
+        try:
+            gaussians = accumulator.finish(self.epsilon)
+        except ValueError as error:
+            raise ParameterError(str(error), where="epsilon", hint="take a greater one; 0.01 is the default") from error
+        self._set_gaussians(gaussians)
 
     def _choose_channels(self, available: int) -> np.ndarray:
         wanted = available if self.n_features is None else self.n_features

@@ -10,7 +10,7 @@ import numpy as np
 from pyimgano.core.parameters import require
 from pyimgano.core.seeding import derive_seed, generator
 from pyimgano.models.anomaly_map import render_maps
-from pyimgano.models.backbone_detector import BackboneDetector
+from pyimgano.models.backbone_detector import BackboneDetector, is_real, is_whole
 from pyimgano.models.coreset import coreset_size, greedy_coreset, sparse_projection
 from pyimgano.models.neighbors import Neighbors
 from pyimgano.models.patches import locally_aware_patches
@@ -109,14 +109,15 @@ class PatchCore(BackboneDetector):
         """Check the parameters; imports no deep learning library."""
         super().validate()
         ratio, projection = self.coreset_sampling_ratio, self.coreset_projection
-        require(0.0 < ratio <= 1.0, "coreset_sampling_ratio", ratio, "above 0, at most 1")
-        require(projection is None or projection >= 1, "coreset_projection", projection, "at least 1, or null")
-        require(self.num_neighbors >= 1, "num_neighbors", self.num_neighbors, "at least 1")
-        odd = self.patch_size >= 1 and self.patch_size % 2 == 1
+        require(is_real(ratio) and 0.0 < ratio <= 1.0, "coreset_sampling_ratio", ratio, "above 0, at most 1")
+        fits = projection is None or is_whole(projection, 1)
+        require(fits, "coreset_projection", projection, "a whole number, at least 1, or null")
+        require(is_whole(self.num_neighbors, 1), "num_neighbors", self.num_neighbors, "a whole number, at least 1")
+        odd = is_whole(self.patch_size, 1) and self.patch_size % 2 == 1
         require(odd, "patch_size", self.patch_size, "an odd number: 1, 3, 5, …")
         known = self.map_interpolation in ("bilinear", "nearest")
         require(known, "map_interpolation", self.map_interpolation, "bilinear, nearest")
-        require(0.0 <= self.map_sigma < np.inf, "map_sigma", self.map_sigma, "at least 0")
+        require(is_real(self.map_sigma) and self.map_sigma >= 0.0, "map_sigma", self.map_sigma, "at least 0")
 
     def _fit(self, images: ImageBatches) -> None:
         extractor = self._make_extractor()
