@@ -147,7 +147,9 @@ def write(
     """
     rows = [row for outcome in outcomes.values() for row in outcome.rows]
     machine = about["machine"]
-    command = "python -m benchmarks" + (" --quick" if options.quick else "") + (" --full" if options.full else "")
+    measured = [*outcomes, *failures]
+    chosen = f" --only {' '.join(measured)}" if len(measured) == 1 else ""
+    command = f"python -m benchmarks{chosen}" + " --quick" * options.quick + " --full" * options.full
     parts = [
         "# Benchmark results",
         "",

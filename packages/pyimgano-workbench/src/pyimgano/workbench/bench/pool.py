@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -19,7 +20,10 @@ Row = dict[str, Any]
 
 
 class _Worker:
-    """One process of :mod:`pyimgano.workbench.bench.worker`, started when it is first needed."""
+    """One process of :mod:`pyimgano.workbench.bench.worker`, started when it is first needed.
+
+    One thread asks; another may stop it meanwhile, which that thread sees as the death of the process.
+    """
 
     def __init__(self, threads: Optional[int]) -> None:
         # `python -m` would look for modules in the current folder first: a torch.py of the user's own must not be met.
@@ -28,9 +32,13 @@ class _Worker:
             for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
                 self._environment.setdefault(name, str(threads))
         self._process: Optional[subprocess.Popen[bytes]] = None
+        self._stopped = False
+        self._lock = threading.Lock()  # between starting a process and stopping for good
 
     def ask(self, cell: Cell) -> Row:
-        process = self._process or self._start()
+        process = self._running()
+        if process is None:
+            return {"error": "the benchmark was ended"}
         request = json.dumps({"config": cell.config.to_json()}).encode() + b"\n"
         answer = b""
         try:
@@ -42,26 +50,40 @@ class _Worker:
         except OSError:  # it is gone
             pass
         if not answer.endswith(b"\n"):
-            status = process.wait()
-            self._process = None
-            return {"error": _death(status)}
+            return {"error": _death(self.close())}
         found: Row = json.loads(answer)
         return found
 
-    def _start(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "pyimgano.workbench.bench.worker"]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=self._environment)
-        return self._process
+    def _running(self) -> Optional[subprocess.Popen[bytes]]:
+        with self._lock:
+            if self._process is None and not self._stopped:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", "pyimgano.workbench.bench.worker"],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    env=self._environment,
+                )
+            return self._process
 
     def stop(self) -> None:
-        if self._process is None:
-            return
-        self._process.kill()
-        for stream in (self._process.stdin, self._process.stdout):
+        """Kill the process and start none any more; from any thread."""
+        with self._lock:
+            self._stopped = True
+            process = self._process  # the thread that asks may let go of it right now
+            if process is not None:
+                process.kill()
+
+    def close(self) -> int:
+        """Wait for the end of the process and return its status; only from the thread that asks, or after its end."""
+        process, self._process = self._process, None
+        if process is None:
+            return 0
+        status = process.wait()
+        for stream in (process.stdin, process.stdout):
             if stream is not None:
-                stream.close()
-        self._process.wait()
-        self._process = None
+                with contextlib.suppress(OSError):  # what it did not take any more
+                    stream.close()
+        return status
 
 
 def _death(status: int) -> str:
@@ -127,3 +149,7 @@ def run_cells(cells: Sequence[Cell], done: Callable[[Cell, Row], None], *, jobs:
     finally:
         for worker in workers:
             worker.stop()
+        for thread in pool:
+            thread.join()
+        for worker in workers:
+            worker.close()
