@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Optional, Union
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 __all__ = [
     "CalibrationConfig",
@@ -19,6 +19,7 @@ __all__ = [
     "EvaluationConfig",
     "ModelConfig",
     "OutputConfig",
+    "RegionConfig",
     "RunConfig",
     "relative_path",
     "run_config_schema",
@@ -66,9 +67,9 @@ def _pixel(value: Any) -> Any:
 def _distinct(value: Any) -> Any:
     if value is not None:
         if not value:
-            raise ValueError("must name at least one category; leave the key out for all")
+            raise ValueError("must name at least one; leave the key out for the default")
         if len(set(value)) < len(value):
-            raise ValueError("names a category twice")
+            raise ValueError("names one twice")
     return value
 
 
@@ -76,6 +77,9 @@ def _folder_name(value: Any) -> Any:
     if isinstance(value, str) and (value in (".", "..") or any(part in value for part in '/\\:*?"<>|\0') or not value):
         raise ValueError('must be a plain folder name, without / \\ : * ? " < > |')
     return value
+
+
+_Rate = Annotated[float, Field(gt=0.0, le=1.0)]
 
 
 class _Frozen(BaseModel):
@@ -136,6 +140,40 @@ class CalibrationConfig(_Frozen):
     params: Annotated[dict[str, Any], AfterValidator(_plain_json)] = Field(
         default_factory=dict, description="Parameters of the method."
     )
+    review_alpha: Optional[float] = Field(
+        None,
+        gt=0.0,
+        lt=1.0,
+        description="Share of good images that may go to a person, larger than alpha: a second, lower threshold by "
+        "the same method. Images between the two get the decision 'review'. Null: accept or reject only.",
+    )
+    pixel_method: Optional[str] = Field(
+        None, description="Method for the pixel threshold, on the maxima of the held-out maps. Null: the same method."
+    )
+    pixel_alpha: Optional[float] = Field(
+        None, gt=0.0, lt=1.0, description="Share of good images that may show a marked pixel. Null: alpha."
+    )
+    pixel_params: Annotated[dict[str, Any], AfterValidator(_plain_json)] = Field(
+        default_factory=dict, description="Parameters of pixel_method, where it is set."
+    )
+
+    @model_validator(mode="after")
+    def _review_is_wider(self) -> "CalibrationConfig":
+        if self.review_alpha is not None and self.review_alpha <= self.alpha:
+            raise ValueError(f"review_alpha = {self.review_alpha:g} must be larger than alpha = {self.alpha:g}")
+        return self
+
+
+class RegionConfig(_Frozen):
+    """What counts as a region of a map: connected pixels that reach the pixel threshold."""
+
+    min_area: int = Field(
+        0,
+        ge=0,
+        description="Regions of fewer pixels of the source image are removed from masks, and kept in the records with "
+        "the rule that removed them. 0 removes none.",
+    )
+    limit: int = Field(20, ge=1, description="Regions that an image's record lists, the highest score first.")
 
 
 class EvaluationConfig(_Frozen):
@@ -146,7 +184,17 @@ class EvaluationConfig(_Frozen):
         description="Pixel metrics: 'auto' where the model has maps and the dataset has masks; true makes their "
         "absence an error; false leaves them out.",
     )
-    aupro_limit: float = Field(0.3, gt=0.0, le=1.0, description="False-positive rate up to which AUPRO integrates.")
+    aupro_limits: Annotated[list[_Rate], AfterValidator(_distinct)] = Field(
+        default_factory=lambda: [0.3, 0.05],
+        description="False-positive rates up to which AUPRO (and sPRO, where the dataset has saturation thresholds) "
+        "integrates.",
+    )
+    recall_at_fpr: Annotated[list[_Rate], AfterValidator(_distinct)] = Field(
+        default_factory=lambda: [0.01, 0.05], description="False-positive rates at which the image recall is reported."
+    )
+    fpr_at_recall: Annotated[list[_Rate], AfterValidator(_distinct)] = Field(
+        default_factory=lambda: [0.95, 0.99], description="Recalls at which the image false-positive rate is reported."
+    )
 
 
 class OutputConfig(_Frozen):
@@ -161,6 +209,13 @@ class OutputConfig(_Frozen):
     maps: bool = Field(False, description="Keep the raw anomaly map of every test image (32-bit float TIFF).")
     masks: bool = Field(False, description="Keep the predicted defect mask of every test image (PNG, 0/255).")
     overlays: bool = Field(False, description="Keep a picture of every test image with its heat-map (PNG).")
+    report: bool = Field(True, description="Make report.html, a page with everything that was measured.")
+    thumbnails: int = Field(
+        400,
+        ge=0,
+        description="Test images of each category that are kept as small pictures for report.html: the worst false "
+        "rejects and escapes first, then those nearest to the threshold.",
+    )
 
 
 class RunConfig(_Frozen):
@@ -178,6 +233,7 @@ class RunConfig(_Frozen):
     dataset: DatasetConfig
     model: ModelConfig
     calibration: CalibrationConfig = Field(default_factory=CalibrationConfig)
+    regions: RegionConfig = Field(default_factory=RegionConfig)
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
     output: OutputConfig = Field(default_factory=OutputConfig)
     on_error: Literal["error", "skip"] = Field(

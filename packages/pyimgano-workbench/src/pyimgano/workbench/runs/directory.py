@@ -3,8 +3,8 @@
 ::
 
     runs/<UTC time>_<dataset>_<command>/           (…​.incomplete until the run is complete)
-      report.json  config.json  environment.json
-      categories/<category>/report.json  per_image.jsonl  [maps/ masks/ overlays/]
+      report.json  config.json  environment.json  report.html
+      categories/<category>/report.json  per_image.jsonl  per_image.csv  curves.json  [thumbs/ maps/ masks/ overlays/]
       checkpoints/<category>/…
       artifacts/infer_config.json  calibration_card.json  split.json
 
@@ -42,6 +42,7 @@ CONFIG_JSON = "config.json"
 REPORT_JSON = "report.json"
 ENVIRONMENT_JSON = "environment.json"
 PER_IMAGE = "per_image.jsonl"
+CURVES = "curves.json"
 INFER_CONFIG = "infer_config.json"
 CALIBRATION_CARD = "calibration_card.json"
 SPLIT = "split.json"

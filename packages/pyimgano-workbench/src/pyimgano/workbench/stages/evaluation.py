@@ -4,37 +4,29 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pyimgano.core.contracts import Sample
 from pyimgano.core.errors import PyimganoError, RunError
 from pyimgano.core.files import dump_json
 from pyimgano.workbench.calibrate import CalibrationCard
-from pyimgano.workbench.evaluate import (
-    MapSpool,
-    Metric,
-    confusion,
-    decision_metrics,
-    image_metrics,
-    pixel_metrics,
-    undefined_pixel_metrics,
-)
+from pyimgano.workbench.evaluate import MapSpool
 from pyimgano.workbench.records import PREDICTION_SCHEMA, PredictionRecord, write_records
-from pyimgano.workbench.runs.directory import PER_IMAGE, CategoryFolder, RunDirectory, make_folder
-from pyimgano.workbench.runs.naming import DEFAULT_CATEGORY, file_stem
+from pyimgano.workbench.runs.directory import CURVES, PER_IMAGE, CategoryFolder, RunDirectory, make_folder
+from pyimgano.workbench.runs.naming import file_stem
 from pyimgano.workbench.scoring import ScoredImage, score_stream
 from pyimgano.workbench.stages.data import CategoryData
 from pyimgano.workbench.stages.fitting import Fitted
+from pyimgano.workbench.stages.image_evaluation import evaluate_images
+from pyimgano.workbench.stages.pixel_evaluation import evaluate_pixels
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from pyimgano.workbench.config import RunConfig
 
 __all__ = ["evaluate_category", "finished_report"]
 
-CATEGORY_REPORT_SCHEMA = 1
+CATEGORY_REPORT_SCHEMA = 2
+CURVES_SCHEMA = 1
 
 
 def evaluate_category(
@@ -69,10 +61,13 @@ def evaluate_category(
         records, shapes = _score(config, data, fitted, card, folder, run, spool)
         seconds = time.perf_counter() - start
         write_records(records, folder.per_image)
-        metrics, counts = _image_side(records, card)
-        metrics.update(_pixel_side(config, data.test, records, shapes, spool, run))
+        images = evaluate_images(config.evaluation, data.test, records, card)
+        pixels = evaluate_pixels(config, data.name, data.test, records, shapes, spool, card, run.progress)
+        metrics = {**images.metrics, **pixels.metrics}
     finally:
         spool.close()
+    curves = {"schema_version": CURVES_SCHEMA, "image": images.curves, "pixel": pixels.curves}
+    dump_json(curves, folder.path / CURVES)
     errors = [{"image": record.image, "error": record.error} for record in records if record.error is not None]
     report = {
         "schema_version": CATEGORY_REPORT_SCHEMA,
@@ -82,7 +77,10 @@ def evaluate_category(
         "data": data.to_json(),
         "calibration": card.to_json(),
         "metrics": {name: metric.to_json() for name, metric in metrics.items()},
-        "confusion": counts,
+        "confusion": images.confusion,
+        "by_defect": images.by_defect,
+        "by_group": images.by_group,
+        "curves": CURVES,
         "errors": errors,
         "warnings": list(fitted.warnings),
         "timing": {
@@ -175,47 +173,3 @@ def _draw(writer: Any, sample: Sample, scored: ScoredImage, card: CalibrationCar
         truth=truth,
     )
     return pictures
-
-
-def _image_side(records: Sequence[PredictionRecord], card: CalibrationCard) -> tuple[dict[str, Metric], dict[str, int]]:
-    import numpy as np
-
-    judged = [record for record in records if record.score is not None and record.label is not None]
-    scores = np.array([record.score for record in judged], dtype=np.float64)
-    labels = np.array([record.label for record in judged], dtype=np.int64)
-    metrics = {**image_metrics(scores, labels), **decision_metrics(scores, labels, card.threshold)}
-    return metrics, confusion(scores, labels, card.threshold)
-
-
-def _pixel_side(
-    config: RunConfig,
-    samples: Sequence[Sample],
-    records: Sequence[PredictionRecord],
-    shapes: Sequence[Any],
-    spool: MapSpool,
-    run: RunDirectory,
-) -> dict[str, Metric]:
-    from pyimgano.datasets import load_mask
-    from pyimgano.workbench.render import map_at
-
-    if config.evaluation.pixel is False:
-        return undefined_pixel_metrics("switched off by evaluation.pixel = false")
-    scored = [index for index, record in enumerate(records) if record.score is not None]
-    if not scored:
-        return undefined_pixel_metrics("no test image was scored", images=0)
-    if not any(spool.has(index) for index in scored):
-        return undefined_pixel_metrics("the model has no anomaly maps")
-    # An image whose defective pixels are not known can count neither way.
-    known = [index for index in scored if spool.has(index) and (samples[index].masks or samples[index].label == 0)]
-    defective = [bool(samples[index].masks) for index in known]
-    if not any(defective):
-        return undefined_pixel_metrics("no test image has a ground-truth mask", images=len(known))
-
-    def load(position: int) -> tuple[np.ndarray, np.ndarray]:
-        index = known[position]
-        mask = load_mask(samples[index], shapes[index])
-        assert mask is not None
-        return map_at(spool.read(index), shapes[index]), mask
-
-    with run.progress.stage(f"{records[0].category or DEFAULT_CATEGORY}: pixel metrics"):
-        return pixel_metrics(load, defective, limit=config.evaluation.aupro_limit, left_out=len(scored) - len(known))

@@ -1,0 +1,14 @@
+"""``pyimgano runs``: which runs there are, what they found, and how they compare. A file per command."""
+
+from __future__ import annotations
+
+import typer
+
+from pyimgano.workbench.commands.runs.listing import list_all
+from pyimgano.workbench.commands.runs.show import show
+
+__all__ = ["app"]
+
+app = typer.Typer(help="The runs that there are, what they found, and how they compare.", no_args_is_help=True)
+app.command("list")(list_all)
+app.command("show")(show)

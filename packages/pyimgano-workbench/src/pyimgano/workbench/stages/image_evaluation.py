@@ -1,0 +1,61 @@
+"""What the image scores of a category's test set are worth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pyimgano.core.contracts import Sample
+from pyimgano.workbench.calibrate import CalibrationCard
+from pyimgano.workbench.evaluate import Metric, confusion, decision_metrics, image_metrics
+from pyimgano.workbench.records import PredictionRecord
+
+if TYPE_CHECKING:
+    from pyimgano.workbench.config import EvaluationConfig
+
+__all__ = ["ImageEvaluation", "evaluate_images"]
+
+
+@dataclass(frozen=True)
+class ImageEvaluation:
+    """Image-level results of one category.
+
+    Attributes
+    ----------
+    metrics : dict of str to Metric
+        Over all labelled and scored test images.
+    confusion : dict of str to int
+        What the calibrated threshold does with them.
+    by_defect : dict
+        Kind of defect → JSON-friendly results of its images against all good ones.
+    by_group : dict
+        Group → JSON-friendly results of its images.
+    curves : dict
+        ``"roc"`` and ``"pr"``: lists of [x, y, threshold], thinned; empty where not defined.
+    """
+
+    metrics: dict[str, Metric]
+    confusion: dict[str, int]
+    by_defect: dict[str, Any] = field(default_factory=dict)
+    by_group: dict[str, Any] = field(default_factory=dict)
+    curves: dict[str, Any] = field(default_factory=dict)
+
+
+def evaluate_images(
+    config: EvaluationConfig, samples: Sequence[Sample], records: Sequence[PredictionRecord], card: CalibrationCard
+) -> ImageEvaluation:
+    """Measure the image scores.
+
+    Parameters
+    ----------
+    samples, records : sequence
+        The test images and their records, in the same order.
+    """
+    import numpy as np
+
+    judged = [record for record in records if record.score is not None and record.label is not None]
+    scores = np.array([record.score for record in judged], dtype=np.float64)
+    labels = np.array([record.label for record in judged], dtype=np.int64)
+    metrics = {**image_metrics(scores, labels), **decision_metrics(scores, labels, card.threshold)}
+    return ImageEvaluation(metrics, confusion(scores, labels, card.threshold))

@@ -1,0 +1,82 @@
+"""What the anomaly maps of a category's test set are worth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pyimgano.core.contracts import Sample
+from pyimgano.workbench.calibrate import CalibrationCard
+from pyimgano.workbench.evaluate import MapSpool, Metric, pixel_metrics, undefined_pixel_metrics
+from pyimgano.workbench.progress import Progress
+from pyimgano.workbench.records import PredictionRecord
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from pyimgano.workbench.config import RunConfig
+
+__all__ = ["PixelEvaluation", "evaluate_pixels"]
+
+
+@dataclass(frozen=True)
+class PixelEvaluation:
+    """Pixel-level results of one category.
+
+    Attributes
+    ----------
+    metrics : dict of str to Metric
+        Over all test images whose defective pixels are known.
+    curves : dict
+        ``"roc"``, ``"pr"`` and ``"pro"``: lists of [x, y, threshold], thinned; empty where not defined.
+    """
+
+    metrics: dict[str, Metric]
+    curves: dict[str, Any] = field(default_factory=dict)
+
+
+def evaluate_pixels(
+    config: RunConfig,
+    category: str,
+    samples: Sequence[Sample],
+    records: Sequence[PredictionRecord],
+    shapes: Sequence[Any],
+    spool: MapSpool,
+    card: CalibrationCard,
+    progress: Progress,
+) -> PixelEvaluation:
+    """Measure the anomaly maps at ground-truth resolution.
+
+    Parameters
+    ----------
+    samples, records, shapes : sequence
+        The test images, their records, and their (H, W), in the same order.
+    spool : MapSpool
+        Their raw maps, by position.
+    """
+    from pyimgano.datasets import load_mask
+    from pyimgano.workbench.render import map_at
+
+    if config.evaluation.pixel is False:
+        return PixelEvaluation(undefined_pixel_metrics("switched off by evaluation.pixel = false"))
+    scored = [index for index, record in enumerate(records) if record.score is not None]
+    if not scored:
+        return PixelEvaluation(undefined_pixel_metrics("no test image was scored", images=0))
+    if not any(spool.has(index) for index in scored):
+        return PixelEvaluation(undefined_pixel_metrics("the model has no anomaly maps"))
+    # An image whose defective pixels are not known can count neither way.
+    known = [index for index in scored if spool.has(index) and (samples[index].masks or samples[index].label == 0)]
+    defective = [bool(samples[index].masks) for index in known]
+    if not any(defective):
+        return PixelEvaluation(undefined_pixel_metrics("no test image has a ground-truth mask", images=len(known)))
+
+    def load(position: int) -> tuple[np.ndarray, np.ndarray]:
+        index = known[position]
+        mask = load_mask(samples[index], shapes[index])
+        assert mask is not None
+        return map_at(spool.read(index), shapes[index]), mask
+
+    with progress.stage(f"{category}: pixel metrics"):
+        limit = config.evaluation.aupro_limits[0]
+        return PixelEvaluation(pixel_metrics(load, defective, limit=limit, left_out=len(scored) - len(known)))
