@@ -1,20 +1,27 @@
 """Evaluation on raw scores and raw maps: every number with what it was counted on, and null with a reason."""
 
-from pyimgano.workbench.evaluate.decisions import clopper_pearson, confusion, decision_metrics
+from pyimgano.workbench.evaluate.decisions import confusion, decision_metrics
+from pyimgano.workbench.evaluate.delong import AurocDifference, delong_difference, delong_variance
 from pyimgano.workbench.evaluate.images import image_metrics
+from pyimgano.workbench.evaluate.intervals import auroc_interval, clopper_pearson, proportion
 from pyimgano.workbench.evaluate.metric import Metric
 from pyimgano.workbench.evaluate.pixels import pixel_metrics, undefined_pixel_metrics
 from pyimgano.workbench.evaluate.ranking import Ranking
 from pyimgano.workbench.evaluate.spool import MapSpool
 
 __all__ = [
+    "AurocDifference",
     "MapSpool",
     "Metric",
     "Ranking",
+    "auroc_interval",
     "clopper_pearson",
     "confusion",
     "decision_metrics",
+    "delong_difference",
+    "delong_variance",
     "image_metrics",
     "pixel_metrics",
+    "proportion",
     "undefined_pixel_metrics",
 ]

@@ -1,100 +1,122 @@
-"""What the calibrated threshold does on a line: overkill, escape, and how sure these are."""
+"""What the calibrated thresholds do on a line: overkill, escape, review, and how sure these are."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Any, Optional
 
+from pyimgano.core.errors import ParameterError
+from pyimgano.workbench.evaluate.inputs import scores_and_labels
+from pyimgano.workbench.evaluate.intervals import proportion
 from pyimgano.workbench.evaluate.metric import Metric
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["clopper_pearson", "confusion", "decision_metrics"]
-
-CONFIDENCE = 0.95
+__all__ = ["confusion", "decision_metrics", "rates_of"]
 
 
-def clopper_pearson(successes: int, n: int, *, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Return the exact (conservative) confidence interval of a proportion.
-
-    Parameters
-    ----------
-    successes, n : int
-        0 ≤ successes ≤ n, n ≥ 1.
-    confidence : float
-        In (0, 1).
-
-    References
-    ----------
-    C. J. Clopper, E. S. Pearson, *The use of confidence or fiducial limits illustrated in the case of the binomial*,
-    Biometrika 26, 1934.
-    """
-    from scipy.stats import beta
-
-    tail = (1.0 - confidence) / 2.0
-    low = 0.0 if successes == 0 else float(beta.ppf(tail, successes, n - successes + 1))
-    high = 1.0 if successes == n else float(beta.ppf(1.0 - tail, successes + 1, n - successes))
-    return low, high
-
-
-def confusion(scores: np.ndarray, labels: np.ndarray, threshold: float) -> dict[str, int]:
+def confusion(
+    scores: np.ndarray, labels: np.ndarray, threshold: float, *, review_threshold: Optional[float] = None
+) -> dict[str, int]:
     """Count what a threshold does: ``rejected_defective``, ``rejected_good``, ``passed_good``, ``passed_defective``.
 
     Parameters
     ----------
-    scores : ndarray, (N,) float
+    scores : ndarray, (N,)
         Image scores; an image is rejected where score ≥ threshold.
     labels : ndarray, (N,) {0, 1}
         1 is defective.
     threshold : float
         The calibrated one.
+    review_threshold : float, optional
+        Where it is given, an image with review_threshold ≤ score < threshold is neither rejected nor passed, and is
+        counted as ``review_good`` or ``review_defective``.
+
+    Raises
+    ------
+    ParameterError
+        When scores or labels are not as described, or the thresholds are not finite and in order.
     """
     import numpy as np
 
-    rejected = np.asarray(scores) >= threshold
-    defective = np.asarray(labels) == 1
-    return {
+    values, defective = scores_and_labels(scores, labels)
+    _check_thresholds(threshold, review_threshold)
+    # Against float32 scores NumPy would round the threshold to float32.
+    values = values.astype(np.float64, copy=False)
+    rejected = values >= threshold
+    passed = ~rejected if review_threshold is None else values < review_threshold
+    counts = {
         "rejected_defective": int((rejected & defective).sum()),
         "rejected_good": int((rejected & ~defective).sum()),
-        "passed_good": int((~rejected & ~defective).sum()),
-        "passed_defective": int((~rejected & defective).sum()),
+        "passed_good": int((passed & ~defective).sum()),
+        "passed_defective": int((passed & defective).sum()),
     }
+    if review_threshold is not None:
+        review = ~(rejected | passed)
+        counts["review_good"] = int((review & ~defective).sum())
+        counts["review_defective"] = int((review & defective).sum())
+    return counts
 
 
-def decision_metrics(scores: np.ndarray, labels: np.ndarray, threshold: float) -> dict[str, Metric]:
-    """Return overkill, escape, precision and recall at a threshold.
+def decision_metrics(
+    scores: np.ndarray, labels: np.ndarray, threshold: float, *, review_threshold: Optional[float] = None
+) -> dict[str, Metric]:
+    """Return overkill, escape, precision, recall and F1 at a threshold, and the shares that go to review.
 
     Parameters
     ----------
-    scores : ndarray, (N,) float
+    scores : ndarray, (N,)
         Image scores; defective is score ≥ threshold.
     labels : ndarray, (N,) {0, 1}
         1 is defective.
     threshold : float
         The calibrated one.
+    review_threshold : float, optional
+        Lower end of the review band, if there is one: good is score < review_threshold.
 
     Returns
     -------
     dict
-        ``overkill`` (good images rejected) and ``escape`` (defective ones passed), each with its Clopper–Pearson
-        interval; ``precision`` and ``recall`` of the class *defective*.
+        ``overkill`` (good images rejected), ``escape`` (defective ones passed), ``precision`` and ``recall`` of the
+        class *defective* (what goes to review counts as not rejected), each with its Clopper–Pearson interval; ``f1``;
+        with a review band ``review_good`` and ``review_defective``.
+
+    Raises
+    ------
+    ParameterError
+        As :func:`confusion`.
     """
-    counts = confusion(scores, labels, threshold)
+    return rates_of(confusion(scores, labels, threshold, review_threshold=review_threshold))
+
+
+def rates_of(counts: dict[str, Any]) -> dict[str, Metric]:
+    """Return the metrics of :func:`decision_metrics` from the counts of :func:`confusion`."""
     false, true = counts["rejected_good"], counts["rejected_defective"]
-    n_good, n_defective = false + counts["passed_good"], true + counts["passed_defective"]
-    return {
-        "overkill": _rate(false, n_good, "good"),
-        "escape": _rate(n_defective - true, n_defective, "defective"),
-        "precision": _rate(true, true + false, "rejected", interval=False),
-        "recall": _rate(true, n_defective, "defective", interval=False),
+    n_good = false + counts["passed_good"] + counts.get("review_good", 0)
+    n_defective = true + counts["passed_defective"] + counts.get("review_defective", 0)
+    n = {"defective": n_defective, "rejected": true + false}
+    metrics = {
+        "overkill": proportion(false, n_good, "good"),
+        "escape": proportion(counts["passed_defective"], n_defective, "defective"),
+        "precision": proportion(true, true + false, "rejected"),
+        "recall": proportion(true, n_defective, "defective"),
+        "f1": (
+            Metric(2.0 * true / (n_defective + true + false), n)
+            if n_defective
+            else Metric.undefined("no defective test images", **n)
+        ),
     }
+    if "review_good" in counts:
+        metrics["review_good"] = proportion(counts["review_good"], n_good, "good")
+        metrics["review_defective"] = proportion(counts["review_defective"], n_defective, "defective")
+    return metrics
 
 
-def _rate(count: int, n: int, what: str, *, interval: bool = True) -> Metric:
-    if n == 0:
-        return Metric.undefined(f"no {what} test images", **{what: 0})
-    facts = {"count": count}
-    if not interval:
-        return Metric(count / n, {what: n}, facts=facts)
-    low, high = clopper_pearson(count, n)
-    return Metric(count / n, {what: n}, facts={**facts, "interval": [low, high], "confidence": CONFIDENCE})
+def _check_thresholds(threshold: float, review_threshold: Optional[float]) -> None:
+    if not math.isfinite(threshold):
+        raise ParameterError(f"{threshold}", where="threshold", allowed="a finite number")
+    if review_threshold is not None and not (math.isfinite(review_threshold) and review_threshold < threshold):
+        raise ParameterError(
+            f"{review_threshold}", where="review_threshold", allowed=f"a finite number below the threshold {threshold}"
+        )
