@@ -55,6 +55,20 @@ class Ranking:
         self._up_to += np.searchsorted(chunk, self._values, side="right")
         self.n_good += int(chunk.size)
 
+    def tallies(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Return four arrays (k,), one row per distinct defective score in ascending order.
+
+        Returns
+        -------
+        values : ndarray
+            The scores.
+        counts : ndarray of int
+            How many defective ones have it.
+        below, up_to : ndarray of int
+            How many good ones score less than it, and at most it.
+        """
+        return self._values, self._counts, self._below, self._up_to
+
     def auroc(self) -> float:
         """Return the area under the ROC curve: P(defective > good) + P(defective = good) / 2."""
         import numpy as np
