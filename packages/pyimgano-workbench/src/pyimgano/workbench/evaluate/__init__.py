@@ -1,5 +1,6 @@
 """Evaluation on raw scores and raw maps: every number with what it was counted on, and null with a reason."""
 
+from pyimgano.workbench.evaluate.breakdown import by_defect, by_group
 from pyimgano.workbench.evaluate.decisions import confusion, decision_metrics
 from pyimgano.workbench.evaluate.delong import AurocDifference, delong_difference, delong_variance
 from pyimgano.workbench.evaluate.images import image_metrics
@@ -15,6 +16,8 @@ __all__ = [
     "Metric",
     "Ranking",
     "auroc_interval",
+    "by_defect",
+    "by_group",
     "clopper_pearson",
     "confusion",
     "decision_metrics",

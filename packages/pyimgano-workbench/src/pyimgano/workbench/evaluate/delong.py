@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["AurocDifference", "delong_difference", "delong_variance", "variance_of_tallies"]
 
+BLOCK = 32_768
+"""Distinct scores that are worked on at a time, so that they stay in the processor's cache."""
+
 
 @dataclass(frozen=True)
 class AurocDifference:
@@ -134,7 +137,9 @@ def delong_difference(scores_a: Any, scores_b: Any, labels: Any, *, confidence: 
     )
 
 
-def variance_of_tallies(counts: np.ndarray, below: np.ndarray, up_to: np.ndarray, n_good: int) -> Optional[float]:
+def variance_of_tallies(
+    counts: np.ndarray, below: np.ndarray, up_to: np.ndarray, n_good: int, *, auroc: float
+) -> Optional[float]:
     """Return DeLong's variance from a ranking's tallies alone, without the single good scores.
 
     Parameters
@@ -145,24 +150,32 @@ def variance_of_tallies(counts: np.ndarray, below: np.ndarray, up_to: np.ndarray
         Number of good images that score less than it, and at most it.
     n_good : int
         Number of good images.
+    auroc : float
+        What the same tallies give.
     """
     import numpy as np
 
     n_defective = int(counts.sum())
     if n_defective < 2 or n_good < 2:
         return None
-    # Share of the good ones that a defective score beats; a tie counts half.
-    beaten = (below + up_to) / (2.0 * n_good)
-    auroc = float(np.dot(counts, beaten)) / n_defective
-    of_defective = float(np.dot(counts, (beaten - auroc) ** 2)) / (n_defective - 1)
-    # Good scores between two defective ones all lose against the same defective ones.
-    above = np.cumsum(counts[::-1])[::-1]
-    between = below - np.append(0, up_to[:-1])
-    tied = up_to - below
-    losses = (above / n_defective - auroc) ** 2, ((above - counts / 2.0) / n_defective - auroc) ** 2
-    behind = (n_good - int(up_to[-1])) * auroc**2
-    of_good = (float(np.dot(between, losses[0])) + float(np.dot(tied, losses[1])) + behind) / (n_good - 1)
-    return of_defective / n_defective + of_good / n_good
+    of_defective = of_good = 0.0
+    above, before = n_defective, 0  # defective scores from here on; good ones up to the defective score before
+    for start in range(0, counts.size, BLOCK):
+        many, less, at_most = (part[start : start + BLOCK] for part in (counts, below, up_to))
+        # Share of the good ones that a defective score beats; a tie counts half.
+        of_defective += float(np.dot(many, ((less + at_most) / (2.0 * n_good) - auroc) ** 2))
+        # Good scores between two defective ones all lose against the same defective ones.
+        ends = np.cumsum(many)
+        losing = above - ends + many
+        between = less.copy()
+        between[1:] -= at_most[:-1]
+        between[0] -= before
+        of_good += float(np.dot(between, (losing / n_defective - auroc) ** 2))
+        of_good += float(np.dot(at_most - less, ((losing - many / 2.0) / n_defective - auroc) ** 2))
+        above -= int(ends[-1])
+        before = int(at_most[-1])
+    of_good += (n_good - before) * auroc**2
+    return of_defective / (n_defective - 1) / n_defective + of_good / (n_good - 1) / n_good
 
 
 def _placements(
