@@ -1,6 +1,7 @@
 """Evaluation on raw scores and raw maps: every number with what it was counted on, and null with a reason."""
 
 from pyimgano.workbench.evaluate.breakdown import by_defect, by_group
+from pyimgano.workbench.evaluate.curves import pr_points, pro_points, roc_points, thin
 from pyimgano.workbench.evaluate.decisions import confusion, decision_metrics
 from pyimgano.workbench.evaluate.delong import AurocDifference, delong_difference, delong_variance
 from pyimgano.workbench.evaluate.images import image_metrics
@@ -25,6 +26,10 @@ __all__ = [
     "delong_variance",
     "image_metrics",
     "pixel_metrics",
+    "pr_points",
+    "pro_points",
     "proportion",
+    "roc_points",
+    "thin",
     "undefined_pixel_metrics",
 ]

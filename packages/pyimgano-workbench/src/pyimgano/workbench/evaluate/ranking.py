@@ -29,6 +29,8 @@ class Ranking:
     ----------
     n_defective, n_good : int
         How many there are; the latter grows with :meth:`add_good`.
+    lowest_good, highest_good : float
+        The range of the good scores so far.
     """
 
     def __init__(self, defective: np.ndarray, weights: Optional[np.ndarray] = None) -> None:
@@ -45,6 +47,8 @@ class Ranking:
         self._weights = None if weights is None else np.add.reduceat(np.asarray(weights)[order], first)
         self._below = np.zeros(first.size, dtype=np.int64)
         self._up_to = np.zeros(first.size, dtype=np.int64)
+        self.lowest_good = float("inf")
+        self.highest_good = float("-inf")
 
     def add_good(self, scores: np.ndarray) -> None:
         """Count a chunk of good scores, (n,) of the same dtype as the defective ones."""
@@ -54,6 +58,9 @@ class Ranking:
         self._below += np.searchsorted(chunk, self._values, side="left")
         self._up_to += np.searchsorted(chunk, self._values, side="right")
         self.n_good += int(chunk.size)
+        if chunk.size:
+            self.lowest_good = min(self.lowest_good, float(chunk[0]))
+            self.highest_good = max(self.highest_good, float(chunk[-1]))
 
     def tallies(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Return four arrays (k,), one row per distinct defective score in ascending order.
@@ -99,6 +106,14 @@ class Ranking:
         best = int(np.flatnonzero(f1 == f1.max())[-1])
         return float(f1[best]), float(self._values[best])
 
+    def overlaps(self, n_regions: int) -> np.ndarray:
+        """Return (k,) the mean overlap with the regions at each distinct defective score, ascending in the score."""
+        import numpy as np
+
+        if self._weights is None:
+            raise ValueError("the overlap with regions needs the weights of the pixels")
+        return np.asarray(np.cumsum(self._weights[::-1])[::-1] / n_regions)
+
     def aupro(self, limit: float, n_regions: int) -> float:
         """Return the area under the per-region-overlap curve up to a false-positive rate, divided by that rate.
 
@@ -115,11 +130,9 @@ class Ranking:
         """
         import numpy as np
 
-        if self._weights is None:
-            raise ValueError("AUPRO needs the weights of the pixels")
         # From the highest threshold down. While it falls between two defective scores only the rate grows; at a
         # defective score both grow, and where good pixels have the same score they grow together.
-        overlap = np.cumsum(self._weights[::-1]) / n_regions
+        overlap = self.overlaps(n_regions)[::-1]
         before = (self.n_good - self._up_to[::-1]) / self.n_good
         after = (self.n_good - self._below[::-1]) / self.n_good
         rates = np.concatenate(([0.0], np.stack([before, after], axis=1).ravel(), [1.0]))
