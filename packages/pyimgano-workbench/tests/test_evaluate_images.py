@@ -19,6 +19,7 @@ from pyimgano.workbench.evaluate import (
     confusion,
     decision_metrics,
     delong_variance,
+    image_curves,
     image_metrics,
 )
 
@@ -225,3 +226,20 @@ def test_groups_are_measured_within_themselves() -> None:
         "n": {"good": 1, "defective": 0},
         "reason": "no defective test images",
     }
+
+
+@pytest.mark.parametrize("digits", [1, 6], ids=["ties", "no ties"])
+def test_every_point_of_a_curve_is_what_its_threshold_gives(digits: int) -> None:
+    rng = np.random.default_rng(6)
+    labels = rng.permutation(np.repeat([0, 1], (150, 90)))
+    scores = np.round(rng.normal(size=labels.size) + labels, digits)
+    curves = image_curves(scores, labels)
+    for rate, recall, threshold in curves["roc"]:
+        assert rate == pytest.approx((scores[labels == 0] >= threshold).mean(), abs=1e-12)
+        assert recall == pytest.approx((scores[labels == 1] >= threshold).mean(), abs=1e-12)
+    for recall, precision, threshold in curves["pr"]:
+        assert recall == pytest.approx((scores[labels == 1] >= threshold).mean(), abs=1e-12)
+        assert precision == pytest.approx(labels[scores >= threshold].mean(), abs=1e-12)
+    x, y, _ = np.array(curves["roc"]).T
+    assert np.sum(np.diff(x) * (y[1:] + y[:-1]) / 2) == pytest.approx(roc_auc_score(labels, scores), abs=1e-9)
+    assert image_curves(scores, np.zeros_like(labels)) == {}

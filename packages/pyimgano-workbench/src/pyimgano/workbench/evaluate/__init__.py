@@ -4,7 +4,7 @@ from pyimgano.workbench.evaluate.breakdown import by_defect, by_group
 from pyimgano.workbench.evaluate.curves import pr_points, pro_points, roc_points, thin
 from pyimgano.workbench.evaluate.decisions import confusion, decision_metrics
 from pyimgano.workbench.evaluate.delong import AurocDifference, delong_difference, delong_variance
-from pyimgano.workbench.evaluate.images import image_metrics
+from pyimgano.workbench.evaluate.images import image_curves, image_metrics
 from pyimgano.workbench.evaluate.intervals import auroc_interval, clopper_pearson, proportion
 from pyimgano.workbench.evaluate.metric import Metric
 from pyimgano.workbench.evaluate.pixels import pixel_metrics, undefined_pixel_metrics
@@ -24,6 +24,7 @@ __all__ = [
     "decision_metrics",
     "delong_difference",
     "delong_variance",
+    "image_curves",
     "image_metrics",
     "pixel_metrics",
     "pr_points",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Optional
 
 from pyimgano.core.errors import ParameterError
+from pyimgano.workbench.evaluate.curves import pr_points, roc_points, thin
 from pyimgano.workbench.evaluate.delong import variance_of_tallies
 from pyimgano.workbench.evaluate.inputs import scores_and_labels
 from pyimgano.workbench.evaluate.intervals import CONFIDENCE, auroc_interval, proportion
@@ -15,7 +16,7 @@ from pyimgano.workbench.evaluate.ranking import Ranking
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["auroc_metric", "image_metrics"]
+__all__ = ["auroc_metric", "image_curves", "image_metrics"]
 
 RECALL_AT_FPR = (0.01, 0.05)
 FPR_AT_RECALL = (0.95, 0.99)
@@ -68,8 +69,7 @@ def image_metrics(
     if reason is not None:
         names = ("image_auroc", "image_ap", "image_f1max", *recalls, *rates)
         return {name: Metric.undefined(reason, **n) for name in names}
-    ranking = Ranking(values[defective])
-    ranking.add_good(values[~defective])
+    ranking = _ranked(values[defective], values[~defective])
     f1, threshold = ranking.f1_max()
     return {
         "image_auroc": _auroc(ranking),
@@ -78,6 +78,32 @@ def image_metrics(
         **{name: _recall_at(ranking, rate) for name, rate in recalls.items()},
         **{name: _fpr_at(ranking, recall) for name, recall in rates.items()},
     }
+
+
+def image_curves(scores: np.ndarray, labels: np.ndarray) -> dict[str, list[list[float]]]:
+    """Return the curves of image scores, thinned to what a page can hold.
+
+    Parameters
+    ----------
+    scores, labels : ndarray, (N,)
+        As for :func:`image_metrics`.
+
+    Returns
+    -------
+    dict
+        ``"roc"``: [false-positive rate, recall, threshold], ``"pr"``: [recall, precision, threshold]; ``{}`` where an
+        image of a kind is missing.
+
+    Raises
+    ------
+    ParameterError
+        When scores or labels are not as described.
+    """
+    values, defective = scores_and_labels(scores, labels)
+    if not defective.any() or defective.all():
+        return {}
+    ranking = _ranked(values[defective], values[~defective])
+    return {"roc": thin(roc_points(ranking)), "pr": thin(pr_points(ranking))}
 
 
 def auroc_metric(defective: np.ndarray, good: np.ndarray) -> Metric:
@@ -92,9 +118,13 @@ def auroc_metric(defective: np.ndarray, good: np.ndarray) -> Metric:
     reason = _missing(n)
     if reason is not None:
         return Metric.undefined(reason, **n)
+    return _auroc(_ranked(defective, good))
+
+
+def _ranked(defective: np.ndarray, good: np.ndarray) -> Ranking:
     ranking = Ranking(defective)
     ranking.add_good(good)
-    return _auroc(ranking)
+    return ranking
 
 
 def _missing(n: dict[str, int]) -> Optional[str]:

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from pyimgano.core.contracts import Sample
 from pyimgano.workbench.calibrate import CalibrationCard
-from pyimgano.workbench.evaluate import Metric, confusion, decision_metrics, image_metrics
+from pyimgano.workbench.evaluate import (
+    Metric,
+    by_defect,
+    by_group,
+    confusion,
+    decision_metrics,
+    image_curves,
+    image_metrics,
+)
 from pyimgano.workbench.records import PredictionRecord
 
 if TYPE_CHECKING:
@@ -26,11 +34,11 @@ class ImageEvaluation:
     metrics : dict of str to Metric
         Over all labelled and scored test images.
     confusion : dict of str to int
-        What the calibrated threshold does with them.
+        What the calibrated thresholds do with them.
     by_defect : dict
         Kind of defect → JSON-friendly results of its images against all good ones.
     by_group : dict
-        Group → JSON-friendly results of its images.
+        Group → JSON-friendly results of its images; empty where the samples have no groups.
     curves : dict
         ``"roc"`` and ``"pr"``: lists of [x, y, threshold], thinned; empty where not defined.
     """
@@ -54,8 +62,34 @@ def evaluate_images(
     """
     import numpy as np
 
-    judged = [record for record in records if record.score is not None and record.label is not None]
-    scores = np.array([record.score for record in judged], dtype=np.float64)
-    labels = np.array([record.label for record in judged], dtype=np.int64)
-    metrics = {**image_metrics(scores, labels), **decision_metrics(scores, labels, card.threshold)}
-    return ImageEvaluation(metrics, confusion(scores, labels, card.threshold))
+    judged = [
+        (sample, record)
+        for sample, record in zip(samples, records)
+        if record.score is not None and record.label is not None
+    ]
+    scores = np.array([record.score for _, record in judged], dtype=np.float64)
+    labels = np.array([record.label for _, record in judged], dtype=np.int64)
+    threshold, review = card.threshold, card.review_threshold
+    metrics = {
+        **image_metrics(scores, labels, recall_at_fpr=config.recall_at_fpr, fpr_at_recall=config.fpr_at_recall),
+        **decision_metrics(scores, labels, threshold, review_threshold=review),
+    }
+    return ImageEvaluation(
+        metrics,
+        confusion(scores, labels, threshold, review_threshold=review),
+        by_defect=_plain(
+            by_defect(scores, labels, [record.defect for _, record in judged], threshold, review_threshold=review)
+        ),
+        by_group=_plain(
+            by_group(scores, labels, [sample.group for sample, _ in judged], threshold, review_threshold=review)
+        ),
+        curves=image_curves(scores, labels),
+    )
+
+
+def _plain(results: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return the same with metrics as JSON-friendly mappings."""
+    return {
+        name: {key: value.to_json() if isinstance(value, Metric) else value for key, value in row.items()}
+        for name, row in results.items()
+    }
