@@ -43,6 +43,7 @@ def benchmark(
     from pyimgano.core.errors import ConfigError
     from pyimgano.workbench.bench import Leaderboard, plan_cells
     from pyimgano.workbench.commands.printing import print_json, print_text
+    from pyimgano.workbench.report import write_benchmark_report
 
     if list_models:
         from pyimgano.core.registry import MODELS
@@ -70,6 +71,7 @@ def benchmark(
     )
     board = Leaderboard(output, cells)
     _work(board, len(cells), jobs)
+    write_benchmark_report(board.folder, board.rows(), board.summary())
     rows = [row for row in board.rows() if row["status"] != "ok"]
     if as_json:
         print_json({"rows": board.rows(), "summary": board.summary()})
@@ -163,7 +165,8 @@ def _show(board: Leaderboard) -> None:
     say("mean ± standard deviation over the seeds; good/defective: test images, summed over the seeds")
     for row in (row for row in board.rows() if row["status"] != "ok"):
         say(f"failed: {row['model']} on {row['category']}, seed {row['seed']}: {row['error']}")
-    say(f"table: {board.folder / 'leaderboard.csv'}   runs: {board.folder / 'runs'}")
+    places = {"table": "leaderboard.csv", "page": "report.html", "runs": "runs"}
+    say("   ".join(f"{what}: {board.folder / name}" for what, name in places.items()))
 
 
 def _cell(value: Mapping[str, Any], factor: float = 1.0, digits: int = 3) -> str:

@@ -284,11 +284,25 @@ class RunDirectory:
             return None
 
     def seal(self) -> None:
-        """Give a directory that has its ``report.json`` the final name."""
+        """Make the report page of a directory that has its ``report.json``, and give it the final name."""
+        self._make_page()
         if self._lock is not None:
             self._lock.release()  # Windows renames no folder with an open file
             self._lock = None
         self.path = _take_name(self.path, self.path.parent, self.name, "")
+
+    def _make_page(self) -> None:
+        # Late: the page is made from what runs leave, so its module stands above this one.
+        from pyimgano.workbench.report import write_run_report
+
+        try:
+            if _load(self.path / CONFIG_JSON).get("output", {}).get("report", True):
+                write_run_report(self)
+        except Exception as error:  # whatever a page stumbles over, hours of fitting are not lost with it
+            self.progress.note(
+                f"warning: no report page: {error}\nthe run itself is complete; once it is mended: "
+                f"pyimgano runs report {self.name}"
+            )
 
     def discard(self) -> None:
         """Remove an incomplete run, e.g. one that failed before anything in it was finished."""

@@ -19,6 +19,7 @@ from pyimgano.workbench.stages.data import CategoryData
 from pyimgano.workbench.stages.fitting import Fitted
 from pyimgano.workbench.stages.image_evaluation import evaluate_images
 from pyimgano.workbench.stages.pixel_evaluation import evaluate_pixels
+from pyimgano.workbench.stages.thumbnails import write_thumbnails
 
 if TYPE_CHECKING:
     from pyimgano.workbench.config import RunConfig
@@ -64,6 +65,8 @@ def evaluate_category(
         images = evaluate_images(config.evaluation, data.test, records, card)
         pixels = evaluate_pixels(config, data.name, data.test, records, shapes, spool, card, run.progress)
         metrics = {**images.metrics, **pixels.metrics}
+        if config.output.report:
+            write_thumbnails(config, folder.path, data.test, records, shapes, spool, card, run.progress)
     finally:
         spool.close()
     curves = {"schema_version": CURVES_SCHEMA, "image": images.curves, "pixel": pixels.curves}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import typer
 
+from pyimgano.workbench.commands.runs.compare import compare
 from pyimgano.workbench.commands.runs.listing import list_all
+from pyimgano.workbench.commands.runs.report import report
 from pyimgano.workbench.commands.runs.show import show
 
 __all__ = ["app"]
@@ -12,3 +14,5 @@ __all__ = ["app"]
 app = typer.Typer(help="The runs that there are, what they found, and how they compare.", no_args_is_help=True)
 app.command("list")(list_all)
 app.command("show")(show)
+app.command("report")(report)
+app.command("compare")(compare)
