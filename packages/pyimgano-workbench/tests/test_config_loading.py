@@ -11,6 +11,7 @@ import pytest
 from pyimgano.core.errors import ConfigError, MissingDependencyError
 from pyimgano.core.registry import MODELS, RECIPES
 from pyimgano.core.specs import ModelSpec, Requirement
+from pyimgano.workbench.calibrate import method_names
 from pyimgano.workbench.config import RunConfig, RunConfigError, load_run_config, run_config_schema
 
 
@@ -105,7 +106,7 @@ def test_all_errors_are_told_at_once_with_file_line_and_column(tmp_path: Path) -
         "dataset.format": found["dataset.format"],
         "calibration.alpha": f"{file}:9:1: calibration.alpha: 2; allowed: below 1",
         "calibration.method": f"{file}:10:1: calibration.method: unknown method 'conformall'; "
-        "allowed: conformal, quantile; did you mean 'conformal'?",
+        f"allowed: {', '.join(method_names())}; did you mean 'conformal' or 'cross-conformal'?",
         "calibration.holdout": f"{file}:11:1: calibration.holdout: 0 must be a fraction between 0 and 1, or a whole "
         "number of images",
         "model.name": found["model.name"],

@@ -20,10 +20,26 @@ from pyimgano.core.errors import CalibrationError
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["conformal_p_values", "held_out_quantile", "images_needed", "split_conformal"]
+__all__ = [
+    "conformal_p_values",
+    "conformal_rank",
+    "held_out_quantile",
+    "images_needed",
+    "just_above",
+    "quantile_rank",
+    "sorted_scores",
+    "split_conformal",
+]
 
 
-def _checked(scores: np.ndarray, alpha: float) -> np.ndarray:
+def sorted_scores(scores: np.ndarray, alpha: float) -> np.ndarray:
+    """Return the scores of held-out good images as sorted float64.
+
+    Raises
+    ------
+    CalibrationError
+        When there is none, one is not finite, or ``alpha`` is outside (0, 1).
+    """
     import numpy as np
 
     values = np.sort(np.asarray(scores, dtype=np.float64).ravel())
@@ -45,6 +61,36 @@ def images_needed(alpha: float) -> int:
     return max(1, needed)
 
 
+def conformal_rank(n: int, alpha: float) -> int:
+    """Return k = ⌈(n + 1)(1 − α)⌉: the rank, of n held-out scores, that split conformal calibration keeps.
+
+    Raises
+    ------
+    CalibrationError
+        When n is too small for ``alpha``; it says how many images are needed.
+    """
+    k = math.ceil((n + 1) * (1.0 - alpha) - 1e-9)
+    if k > n:
+        raise CalibrationError(
+            f"alpha = {alpha:g} needs at least {images_needed(alpha)} held-out good images, there are {n}",
+            allowed=f"alpha ≥ {1.0 / (n + 1):.4g} with {n} images",
+            hint="hold out more good images, raise alpha, or use the method 'quantile', which gives no guarantee",
+        )
+    return max(1, k)
+
+
+def quantile_rank(n: int, alpha: float) -> int:
+    """Return k = ⌈n(1 − α)⌉, at least 1: the rank of the held-out quantile."""
+    return max(1, math.ceil(n * (1.0 - alpha) - 1e-9))
+
+
+def just_above(values: np.ndarray, rank: int) -> float:
+    """Return the smallest threshold that accepts the ``rank``-th (from 1) of the sorted ``values``."""
+    import numpy as np
+
+    return float(np.nextafter(values[rank - 1], np.inf))
+
+
 def split_conformal(scores: np.ndarray, alpha: float) -> float:
     """Return the threshold that rejects a new good image with probability at most ``alpha``.
 
@@ -63,17 +109,8 @@ def split_conformal(scores: np.ndarray, alpha: float) -> float:
     CalibrationError
         When n is too small for ``alpha``; it says how many images are needed.
     """
-    import numpy as np
-
-    values = _checked(scores, alpha)
-    k = math.ceil((values.size + 1) * (1.0 - alpha) - 1e-9)
-    if k > values.size:
-        raise CalibrationError(
-            f"alpha = {alpha:g} needs at least {images_needed(alpha)} held-out good images, there are {values.size}",
-            allowed=f"alpha ≥ {1.0 / (values.size + 1):.4g} with {values.size} images",
-            hint="hold out more good images, raise alpha, or use the method 'quantile', which gives no guarantee",
-        )
-    return float(np.nextafter(values[k - 1], np.inf))
+    values = sorted_scores(scores, alpha)
+    return just_above(values, conformal_rank(values.size, alpha))
 
 
 def held_out_quantile(scores: np.ndarray, alpha: float) -> float:
@@ -86,11 +123,8 @@ def held_out_quantile(scores: np.ndarray, alpha: float) -> float:
     CalibrationError
         When there is no score, one is not finite, or ``alpha`` is outside (0, 1).
     """
-    import numpy as np
-
-    values = _checked(scores, alpha)
-    k = max(1, math.ceil(values.size * (1.0 - alpha) - 1e-9))
-    return float(np.nextafter(values[k - 1], np.inf))
+    values = sorted_scores(scores, alpha)
+    return just_above(values, quantile_rank(values.size, alpha))
 
 
 def conformal_p_values(scores: np.ndarray, held_out: np.ndarray) -> np.ndarray:

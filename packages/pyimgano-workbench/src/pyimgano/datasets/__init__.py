@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pyimgano.datasets.folds import split_folds
     from pyimgano.datasets.hashing import ContentHashes
     from pyimgano.datasets.inspection import inspect_samples
     from pyimgano.datasets.load import load_image, load_mask
@@ -34,6 +35,7 @@ __all__ = [
     "load_image",
     "load_mask",
     "read_dataset",
+    "split_folds",
     "split_good",
 ]
 
@@ -49,6 +51,7 @@ _HOMES = {
     "load_image": "load",
     "load_mask": "load",
     "read_dataset": "reading",
+    "split_folds": "folds",
     "split_good": "splits",
 }
 

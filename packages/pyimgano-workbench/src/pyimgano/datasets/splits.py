@@ -32,9 +32,10 @@ class GoodSplit:
     Attributes
     ----------
     fit, calibration : tuple of Sample
-        Disjoint, sorted by id.
-    source : {"validation", "hold-out"}
-        Where ``calibration`` comes from: the dataset's own validation images, or a part of its training images.
+        Sorted by id; disjoint, but for the source ``"cross"``, where both are all good images.
+    source : {"validation", "hold-out", "cross"}
+        Where ``calibration`` comes from: the dataset's own validation images, a part of its training images, or both
+        and all of them, to be cut into folds.
     dropped : int
         Defective and unlabelled training images that one-class use leaves out.
     notes : tuple of str
@@ -52,7 +53,8 @@ def _items(samples: Union[Samples, Iterable[Sample]]) -> tuple[Sample, ...]:
     return samples.samples if isinstance(samples, Samples) else tuple(samples)
 
 
-def _rank(seed: int, part: str, key: str) -> bytes:
+def rank_key(seed: int, part: str, key: str) -> bytes:
+    """Return what names are sorted by: the same for a seed and a purpose, and without any order otherwise."""
     return hashlib.sha256(f"{derive_seed(seed, part)}\x1f{key}".encode("utf-8", "surrogatepass")).digest()
 
 
@@ -67,7 +69,7 @@ def _take(samples: Sequence[Sample], count: int, seed: int, part: str) -> tuple[
     for sample in samples:
         units.setdefault(_unit(sample), []).append(sample.id)
     chosen: set[str] = set()
-    for unit in sorted(units, key=lambda unit: (_rank(seed, part, "\x1f".join(unit)), unit)):
+    for unit in sorted(units, key=lambda unit: (rank_key(seed, part, "\x1f".join(unit)), unit)):
         if len(chosen) >= count:
             break
         chosen.update(units[unit])
@@ -87,7 +89,9 @@ def _count(holdout: Union[int, float], available: int) -> int:
     return max(1, round(available * holdout))
 
 
-def split_good(samples: Union[Samples, Sequence[Sample]], holdout: Union[int, float] = 0.2, *, seed: int) -> GoodSplit:
+def split_good(
+    samples: Union[Samples, Sequence[Sample]], holdout: Union[int, float] = 0.2, *, seed: int, cross: bool = False
+) -> GoodSplit:
     """Split the good images into those to fit on and those to calibrate on.
 
     The dataset's own ``validation`` images are the latter where it has good ones. Otherwise a part of the good training
@@ -102,6 +106,8 @@ def split_good(samples: Union[Samples, Sequence[Sample]], holdout: Union[int, fl
         Fraction of the good training images to hold out, or their number per category (at least: groups stay whole).
     seed : int
         The same seed chooses the same images, whatever their order.
+    cross : bool
+        Hold none out: all good training and validation images are fitted on, for cross-conformal calibration.
 
     Returns
     -------
@@ -134,6 +140,13 @@ def split_good(samples: Union[Samples, Sequence[Sample]], holdout: Union[int, fl
             raise DatasetError(
                 f"no good training images{named}", allowed="at least one image with split train, label good"
             )
+        if cross:
+            sources.add("cross")
+            fit += good + own
+            calibration += good + own
+            too = f", {len(own)} of them validation images," if own else ""
+            notes.append(f"All {len(good) + len(own)} good images{named}{too} are fitted on and scored in folds.")
+            continue
         if own:
             sources.add("validation")
             fit += good
@@ -159,7 +172,7 @@ def split_good(samples: Union[Samples, Sequence[Sample]], holdout: Union[int, fl
     return GoodSplit(
         fit=tuple(sorted(fit, key=lambda sample: sample.id)),
         calibration=tuple(sorted(calibration, key=lambda sample: sample.id)),
-        source="validation" if sources == {"validation"} else "hold-out",
+        source=next(iter(sources)) if len(sources) == 1 else "hold-out",
         dropped=sum(dropped.values()),
         notes=tuple(notes),
     )
@@ -265,7 +278,7 @@ def limit_samples(samples: Sequence[Sample], n: int, *, seed: int) -> tuple[Samp
         strata.setdefault(stratum, []).append(sample)
     chosen: set[str] = set()
     for key, share in _shares({key: len(members) for key, members in strata.items()}, n, seed).items():
-        ranked = sorted(strata[key], key=lambda sample: (_rank(seed, "limit", sample.id), sample.id))
+        ranked = sorted(strata[key], key=lambda sample: (rank_key(seed, "limit", sample.id), sample.id))
         chosen.update(sample.id for sample in ranked[:share])
     return tuple(sample for sample in items if sample.id in chosen)
 
@@ -274,7 +287,7 @@ def _shares(sizes: Mapping[tuple[str, ...], int], n: int, seed: int) -> dict[tup
     """Share ``n`` out in proportion to ``sizes``: one each while ``n`` allows for it, then by largest remainder."""
 
     def order(key: tuple[str, ...]) -> Any:
-        return _rank(seed, "stratum", "\x1f".join(key))
+        return rank_key(seed, "stratum", "\x1f".join(key))
 
     # Labels first: with n = 2, one good and one defective image rather than two kinds of defect.
     labels = sorted({key[2] for key in sizes})
@@ -302,11 +315,22 @@ def check_disjoint(
     calibration: Sequence[Sample],
     test: Sequence[Sample],
     *,
+    defects: Sequence[Sample] = (),
     hashes: Optional[ContentHashes] = None,
 ) -> None:
-    """Make sure that no image stands in two of the three sets, whatever its name.
+    """Make sure that no image stands in two of the sets, whatever its name.
 
     Files are compared by the SHA-256 of their content; only those whose size occurs in two sets are read.
+
+    Parameters
+    ----------
+    fit, calibration, test : sequence of Sample
+        Images to fit on, held-out good images, and test images. Cross-conformal calibration has no held-out images: its
+        folds are disjoint by :func:`~pyimgano.datasets.split_folds`.
+    defects : sequence of Sample
+        Labelled defective images that help to find the threshold.
+    hashes : ContentHashes, optional
+        What is known already.
 
     Raises
     ------
@@ -314,7 +338,7 @@ def check_disjoint(
         When one does; it names the files.
     """
     hashes = hashes or ContentHashes()
-    sets = {"fit": fit, "calibration": calibration, "test": test}
+    sets = {"fit": fit, "calibration": calibration, "calibration defects": defects, "test": test}
     sizes: dict[int, set[str]] = {}
     members: list[tuple[str, Sample, int]] = []
     for name, samples in sets.items():

@@ -73,6 +73,7 @@ class IndustrialAdapt:
                 reports.append(finished_report(part, folder))
                 continue
             fitted = fit_category(config, part, folder, run.progress)
-            card = calibrate_category(config, part, fitted.detector, run.progress)
+            scratch = run.scratch() / f"{folder.folder}.folds"
+            card = calibrate_category(config, part, fitted.detector, run.progress, scratch=scratch)
             reports.append(evaluate_category(config, part, fitted, card, run))
         run.finish(write_artifacts(config, data, reports, run))

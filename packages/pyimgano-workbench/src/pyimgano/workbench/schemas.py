@@ -97,17 +97,38 @@ def _metric() -> dict[str, Any]:
 
 
 def _card() -> dict[str, Any]:
+    number_or_null = _value(["number", "null"])
+    distribution = dict.fromkeys(("min", "q05", "q25", "median", "q75", "q95", "max", "mean"), NUMBER)
+    distribution["sd"] = _value(["number", "null"], "Null for one image.")
     properties = {
-        "schema_version": _value("integer", const=1),
+        "schema_version": _value("integer", const=2),
         "method": _value("string", "A component of kind 'threshold'."),
         "params": {"type": "object"},
         "alpha": _value("number", "Overkill that was allowed.", exclusiveMinimum=0, exclusiveMaximum=1),
-        "n": _value("integer", "Number of held-out good images.", minimum=1),
+        "n": _value("integer", "Number of good images whose scores the threshold rests on.", minimum=1),
+        "source": _value("string", "Where they come from.", enum=["validation", "hold-out", "cross"]),
         "threshold": _value("number", "Defective is score >= threshold."),
+        "review_alpha": _value(["number", "null"], "Share of good images that may go to a person; null without."),
+        "review_threshold": _value(["number", "null"], "From here to the threshold: review. Null: no such band."),
         "guarantee": _value("string", "What the threshold promises."),
-        "pixel_threshold": _value(["number", "null"], "The same for the maxima of the maps; null without maps."),
+        "interval": {
+            **_value(["array", "null"], "Overkill of new good images to expect, given these.", items=NUMBER),
+            "minItems": 2,
+            "maxItems": 2,
+        },
+        "confidence": number_or_null,
+        "interval_method": _value(["string", "null"], "Law that the interval is from."),
+        "interval_reason": _value(["string", "null"], "Why there is no interval."),
+        "details": _value("object", "What the method fitted on the way."),
+        "pixel_method": _value(["string", "null"], "Null without maps, as all of pixel_*."),
+        "pixel_params": _value(["object", "null"]),
+        "pixel_alpha": number_or_null,
+        "pixel_threshold": _value(["number", "null"], "For the maxima of the maps; null without maps."),
         "map_low": _value(["number", "null"], "What the maps of good images usually show; null without maps."),
-        "fingerprint": _value("string", "SHA-256 over the ids and contents of the held-out images."),
+        "fingerprint": _value("string", "SHA-256 over the ids and contents of these images."),
+        "n_defects": _value("integer", "Labelled defective images that took part.", minimum=0),
+        "defects_fingerprint": _value(["string", "null"], "SHA-256 over their ids and contents."),
+        "distribution": _object(distribution, description="Of the scores."),
         "held_out_scores": _value("array", "Sorted.", items=NUMBER),
     }
     return _object(properties, description="A threshold and its provenance.")
@@ -158,9 +179,12 @@ def _category_report() -> dict[str, Any]:
     data = _object(
         {
             **dict.fromkeys(("n_fit", "n_calibration"), WHOLE),
-            "calibration_source": _value("string", enum=["validation", "hold-out"]),
+            "calibration_source": _value("string", enum=["validation", "hold-out", "cross"]),
+            **dict.fromkeys(("n_calibration_defects", "n_folds"), WHOLE),
             **dict.fromkeys(("n_test", "n_test_good", "n_test_defective", "n_test_unlabelled"), WHOLE),
-            "fingerprints": _object(dict.fromkeys(("fit", "calibration", "test"), TEXT)),
+            "fingerprints": _object(
+                dict.fromkeys(("fit", "calibration", "test", "defects"), TEXT), optional=("defects",)
+            ),
             "skipped": _value("array", items=failure),
             "notes": TEXTS,
         }

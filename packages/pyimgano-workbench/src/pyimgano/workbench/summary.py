@@ -26,7 +26,7 @@ def format_metric(name: str, metric: Mapping[str, Any]) -> str:
     label = _NAMES.get(name, name)
     if value is None:
         return f"{label} –"
-    if "interval" in metric:
+    if "count" in metric and "interval" in metric:
         low, high = (100.0 * end for end in metric["interval"])
         total = next(iter(n.values()))
         return (
@@ -71,7 +71,8 @@ def _category_lines(report: Mapping[str, Any]) -> list[str]:
             f"{data['n_test_defective']} defective{unlabelled}"
         ),
         (
-            f"  threshold {card['threshold']:.6g} from n = {card['n']} held-out good images ({card['method']}, "
+            f"  threshold {card['threshold']:.6g} from n = {card['n']} "
+            f"{'out-of-fold' if card['source'] == 'cross' else 'held-out'} good images ({card['method']}, "
             f"alpha = {card['alpha']:g})"
         ),
     ]

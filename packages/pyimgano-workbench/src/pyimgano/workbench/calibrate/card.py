@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Optional
+from typing import Any, Optional
 
 from pyimgano.core.conformal import conformal_p_values
-from pyimgano.core.errors import CalibrationError, RunError
-from pyimgano.workbench.calibrate.methods import ThresholdMethod, create_method
+from pyimgano.core.errors import RunError
 
-if TYPE_CHECKING:
-    import numpy as np
+__all__ = ["CALIBRATION_SCHEMA", "CalibrationCard"]
 
-__all__ = ["CALIBRATION_SCHEMA", "CalibrationCard", "calibrate", "require_images"]
-
-CALIBRATION_SCHEMA = 1
+CALIBRATION_SCHEMA = 2
 
 
 @dataclass(frozen=True)
@@ -28,21 +23,42 @@ class CalibrationCard:
     method, params, alpha
         How it was found.
     n : int
-        Number of held-out good images.
+        Number of good images whose scores it rests on.
     threshold : float
         Defective is score ≥ threshold.
     guarantee : str
         What it promises.
     fingerprint : str
-        SHA-256 over the ids and contents of the held-out images.
+        SHA-256 over the ids and contents of these images.
     held_out_scores : tuple of float
-        Their scores, sorted; p-values are computed from them.
+        Their scores, sorted, by models that have not seen them; p-values are computed from them.
+    source : {"validation", "hold-out", "cross"}
+        The dataset's own validation images, held-out training images, or all good images, each scored by a model that
+        was fitted without it.
+    review_threshold, review_alpha : float or None
+        Between the two thresholds the decision is ``"review"``. There is no such band where ``review_alpha`` is null,
+        nor where it gives the same threshold as ``alpha``.
     pixel_threshold : float or None
-        The same method applied to the maxima of the held-out images' maps: with split conformal, a good image shows a
-        false region with probability at most alpha. None where the model has no maps.
+        A threshold for the maxima of these images' maps: with split conformal, a good image shows a false region with
+        probability at most ``pixel_alpha``. None where the model has no maps.
+    pixel_method, pixel_params, pixel_alpha
+        How it was found; None without maps.
     map_low : float or None
-        Median of the medians of the held-out images' maps: what good images usually show; the lower end of the colours
-        of overlays.
+        Median of the medians of the images' maps: what good images usually show; the lower end of the colours of
+        overlays.
+    interval : (float, float) or None
+        Where the overkill of new good images is expected, given these.
+    confidence, interval_method, interval_reason
+        How sure the interval is and which law it is from; or why there is none.
+    distribution : mapping
+        ``min``, ``q05``, ``q25``, ``median``, ``q75``, ``q95``, ``max``, ``mean`` and ``sd`` (None for one image) of
+        the held-out scores.
+    n_defects : int
+        Labelled defective images that took part.
+    defects_fingerprint : str or None
+        SHA-256 over their ids and contents.
+    details : mapping
+        What the method fitted on the way, e.g. the shape of a tail.
     """
 
     method: str
@@ -52,9 +68,23 @@ class CalibrationCard:
     guarantee: str
     fingerprint: str
     held_out_scores: tuple[float, ...]
+    source: str
+    distribution: Mapping[str, Optional[float]]
     params: Mapping[str, Any] = field(default_factory=dict)
+    review_threshold: Optional[float] = None
+    review_alpha: Optional[float] = None
     pixel_threshold: Optional[float] = None
+    pixel_method: Optional[str] = None
+    pixel_params: Optional[Mapping[str, Any]] = None
+    pixel_alpha: Optional[float] = None
     map_low: Optional[float] = None
+    interval: Optional[tuple[float, float]] = None
+    confidence: Optional[float] = None
+    interval_method: Optional[str] = None
+    interval_reason: Optional[str] = None
+    n_defects: int = 0
+    defects_fingerprint: Optional[str] = None
+    details: Mapping[str, Any] = field(default_factory=dict)
 
     def p_value(self, score: float) -> float:
         """Return the conformal p-value of one score: in (0, 1], small means unlike the good images."""
@@ -63,8 +93,12 @@ class CalibrationCard:
         return float(conformal_p_values(np.array([score]), np.asarray(self.held_out_scores))[0])
 
     def decision(self, score: float) -> str:
-        """Return ``"defective"`` where score ≥ threshold, else ``"good"``."""
-        return "defective" if score >= self.threshold else "good"
+        """Return ``"defective"`` from the threshold on, ``"review"`` from the review threshold on, else ``"good"``."""
+        if score >= self.threshold:
+            return "defective"
+        if self.review_threshold is not None and score >= self.review_threshold:
+            return "review"
+        return "good"
 
     def to_json(self) -> dict[str, Any]:
         """Return the card as a JSON-friendly mapping."""
@@ -74,11 +108,25 @@ class CalibrationCard:
             "params": dict(self.params),
             "alpha": self.alpha,
             "n": self.n,
+            "source": self.source,
             "threshold": self.threshold,
+            "review_alpha": self.review_alpha,
+            "review_threshold": self.review_threshold,
             "guarantee": self.guarantee,
+            "interval": None if self.interval is None else list(self.interval),
+            "confidence": self.confidence,
+            "interval_method": self.interval_method,
+            "interval_reason": self.interval_reason,
+            "details": dict(self.details),
+            "pixel_method": self.pixel_method,
+            "pixel_params": None if self.pixel_params is None else dict(self.pixel_params),
+            "pixel_alpha": self.pixel_alpha,
             "pixel_threshold": self.pixel_threshold,
             "map_low": self.map_low,
             "fingerprint": self.fingerprint,
+            "n_defects": self.n_defects,
+            "defects_fingerprint": self.defects_fingerprint,
+            "distribution": dict(self.distribution),
             "held_out_scores": list(self.held_out_scores),
         }
 
@@ -93,85 +141,20 @@ class CalibrationCard:
         """
         version = data.get("schema_version") if isinstance(data, Mapping) else None
         if version != CALIBRATION_SCHEMA:
-            raise RunError(f"not a calibration card of version {CALIBRATION_SCHEMA}: {version!r}", where=where)
+            older = isinstance(version, int) and version < CALIBRATION_SCHEMA
+            raise RunError(
+                f"not a calibration card of version {CALIBRATION_SCHEMA}: {version!r}",
+                where=where,
+                hint="an older program wrote it: make the run again, with pyimgano train --config RUN/config.json"
+                if older
+                else None,
+            )
         try:
             fields = {key: value for key, value in data.items() if key != "schema_version"}
-            return cls(**{**fields, "held_out_scores": tuple(float(score) for score in fields["held_out_scores"])})
+            fields["held_out_scores"] = tuple(float(score) for score in fields["held_out_scores"])
+            if fields.get("interval") is not None:
+                low, high = fields["interval"]
+                fields["interval"] = (float(low), float(high))
+            return cls(**fields)
         except (KeyError, TypeError, ValueError) as error:
             raise RunError(f"not a calibration card: {error}", where=where) from error
-
-
-def require_images(method: ThresholdMethod, alpha: float, n: int, *, where: str, available: int) -> None:
-    """Refuse, before anything is fitted, an ``alpha`` that ``n`` held-out images cannot support.
-
-    Parameters
-    ----------
-    where : str
-        The category, for the message.
-    available : int
-        All good images that could be fitted or held out.
-
-    Raises
-    ------
-    CalibrationError
-        It says how many images are needed.
-    """
-    needed = method.images_needed(alpha)
-    if n >= needed:
-        return
-    smallest = math.ceil(1e4 / (n + 1)) / 1e4
-    ways = [f"calibration.alpha={smallest:g} or more"]
-    if needed < available:
-        ways.insert(0, f"calibration.holdout={needed}")
-    raise CalibrationError(
-        f"alpha = {alpha:g} needs at least {needed} held-out good images, there are {n}",
-        where=where,
-        hint=f"use --set {' or '.join(ways)}, bring more good images, or use calibration.method=quantile, "
-        "which guarantees nothing",
-    )
-
-
-def calibrate(
-    scores: Sequence[float],
-    *,
-    method: str,
-    params: Mapping[str, Any],
-    alpha: float,
-    fingerprint: str,
-    map_maxima: Optional[np.ndarray] = None,
-    map_medians: Optional[np.ndarray] = None,
-) -> CalibrationCard:
-    """Return the card for the scores of held-out good images.
-
-    Parameters
-    ----------
-    scores : sequence of float, (n,)
-        Image scores.
-    method, params, alpha
-        See :class:`~pyimgano.workbench.config.CalibrationConfig`.
-    fingerprint : str
-        Of the held-out images.
-    map_maxima, map_medians : ndarray, (n,), optional
-        Maximum and median of each held-out image's map.
-
-    Raises
-    ------
-    CalibrationError
-        When there are too few images for ``alpha``, or a score is not finite.
-    """
-    import numpy as np
-
-    way = create_method(method, params)
-    values = np.sort(np.asarray(scores, dtype=np.float64))
-    return CalibrationCard(
-        method=method,
-        params=dict(params),
-        alpha=alpha,
-        n=len(values),
-        threshold=float(way.threshold(values, alpha)),
-        guarantee=way.guarantee(alpha, len(values)),
-        fingerprint=fingerprint,
-        held_out_scores=tuple(float(value) for value in values),
-        pixel_threshold=None if map_maxima is None else float(way.threshold(np.asarray(map_maxima), alpha)),
-        map_low=None if map_medians is None else float(np.median(np.asarray(map_medians, dtype=np.float64))),
-    )

@@ -1,11 +1,26 @@
-"""The ways from held-out good scores to a threshold: components of kind ``threshold``."""
+"""What a way from held-out scores to a threshold is: a component of kind ``threshold``, ours or a third party's.
+
+Three methods are asked of each: ``images_needed``, ``threshold`` and ``guarantee``. What else it may have:
+
+``folds``
+    An attribute, the number of folds or ``"jackknife"``: no image is held out; each good image is scored by a model
+    that has been fitted without its fold.
+``uses_alpha``
+    An attribute, False where ``alpha`` does not move the threshold.
+``threshold_with_defects(scores, defect_scores, alpha)``, ``defects_needed(alpha)``, ``guarantee_with_defects(alpha, n,
+n_defects)``
+    Methods of one that wants labelled defective images (``calibration.defects``), too.
+``overkill_interval(scores, alpha, threshold)``
+    A method that returns the :class:`~pyimgano.workbench.calibrate.interval.OverkillInterval` to expect.
+``details(scores, alpha)``
+    A method that returns what was fitted on the way, JSON-friendly.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Optional, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Optional, Protocol, Union, runtime_checkable
 
-from pyimgano.core.conformal import held_out_quantile, images_needed, split_conformal
 from pyimgano.core.creation import create_component
 from pyimgano.core.errors import PluginError
 from pyimgano.core.registry import COMPONENTS
@@ -13,7 +28,7 @@ from pyimgano.core.registry import COMPONENTS
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["HeldOutQuantile", "SplitConformal", "ThresholdMethod", "create_method", "method_names"]
+__all__ = ["ThresholdMethod", "create_method", "folds_of", "method_names", "takes_defects", "uses_alpha"]
 
 
 @runtime_checkable
@@ -28,44 +43,6 @@ class ThresholdMethod(Protocol):
 
     def guarantee(self, alpha: float, n: int) -> str:
         """Return in one sentence what the threshold promises."""
-
-
-class SplitConformal:
-    """Split conformal calibration: the overkill of new good images is at most ``alpha``, whatever the scores' law."""
-
-    def images_needed(self, alpha: float) -> int:
-        """Return ⌈1/alpha⌉ − 1."""
-        return images_needed(alpha)
-
-    def threshold(self, scores: np.ndarray, alpha: float) -> float:
-        """See :func:`pyimgano.core.conformal.split_conformal`."""
-        return split_conformal(scores, alpha)
-
-    def guarantee(self, alpha: float, n: int) -> str:
-        """Return the bound, and what it rests on."""
-        return (
-            f"A new good image is rejected with probability at most {alpha:g}, provided that it is exchangeable with "
-            f"the n = {n} held-out good images (same product, camera and light)."
-        )
-
-
-class HeldOutQuantile:
-    """The (1 − alpha) quantile of the held-out scores."""
-
-    def images_needed(self, alpha: float) -> int:
-        """Return 1: there is always a quantile."""
-        return 1
-
-    def threshold(self, scores: np.ndarray, alpha: float) -> float:
-        """See :func:`pyimgano.core.conformal.held_out_quantile`."""
-        return held_out_quantile(scores, alpha)
-
-    def guarantee(self, alpha: float, n: int) -> str:
-        """Say that there is none for new images."""
-        return (
-            f"At most {alpha:g} of the n = {n} held-out good images themselves are rejected; nothing is guaranteed for "
-            "new ones."
-        )
 
 
 def method_names() -> tuple[str, ...]:
@@ -89,3 +66,19 @@ def create_method(name: str, params: Optional[Mapping[str, Any]] = None) -> Thre
             allowed="an object with images_needed(alpha), threshold(scores, alpha) and guarantee(alpha, n)",
         )
     return method
+
+
+def folds_of(method: ThresholdMethod) -> Union[int, str, None]:
+    """Return the number of folds that a method wants, ``"jackknife"``, or None where images are held out."""
+    folds: Union[int, str, None] = getattr(method, "folds", None)
+    return folds
+
+
+def takes_defects(method: ThresholdMethod) -> bool:
+    """Say whether a method finds its threshold with the help of labelled defective images."""
+    return callable(getattr(method, "threshold_with_defects", None))
+
+
+def uses_alpha(method: ThresholdMethod) -> bool:
+    """Say whether ``alpha`` moves a method's threshold."""
+    return bool(getattr(method, "uses_alpha", True))

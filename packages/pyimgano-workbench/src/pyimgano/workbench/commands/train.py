@@ -110,8 +110,9 @@ def _check_data(config: RunConfig) -> None:
         say(note)
     for part in data.categories:
         facts = part.to_json()
+        held_out = f"scored in {facts['n_folds']} folds" if part.folds else f"{facts['n_calibration']} held out"
         say(
-            f"{part.name}: {facts['n_fit']} good images to fit on, {facts['n_calibration']} held out, test "
+            f"{part.name}: {facts['n_fit']} good images to fit on, {held_out}, test "
             f"{facts['n_test_good']} good + {facts['n_test_defective']} defective"
         )
     say("config and data are sound; nothing was fitted")

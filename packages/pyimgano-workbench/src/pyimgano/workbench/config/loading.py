@@ -6,15 +6,18 @@ import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 from pyimgano.core.errors import MissingDependencyError, ParameterError, PyimganoError, UnknownNameError
 from pyimgano.core.names import unknown_name_hint
 from pyimgano.core.plugins import installed
 from pyimgano.workbench.config.layers import Layer, file_layer, flag_layer, merge, setting_layer
-from pyimgano.workbench.config.models import OutputConfig, RunConfig
+from pyimgano.workbench.config.models import CalibrationConfig, OutputConfig, RunConfig
 from pyimgano.workbench.config.places import KeyPath
 from pyimgano.workbench.config.problems import ConfigProblem, RunConfigError, from_validation
+
+if TYPE_CHECKING:
+    from pyimgano.workbench.calibrate import ThresholdMethod
 
 __all__ = ["load_run_config"]
 
@@ -195,25 +198,41 @@ def _check_maps(name: str, data: Mapping[str, Any], problems: list[ConfigProblem
 
 
 def _check_calibration(calibration: Mapping[str, Any], problems: list[ConfigProblem]) -> None:
+    from pyimgano.workbench.calibrate import contradictions
+
+    # What is left out is as the model says; what has another type is told by the model.
+    default = CalibrationConfig().method
+    method = _check_method(calibration.get("method", default), calibration.get("params"), "", problems)
+    name = calibration.get("pixel_method")
+    pixel = None if name is None else _check_method(name, calibration.get("pixel_params"), "pixel_", problems)
+    if method is None or (name is not None and pixel is None):
+        return
+    settings = {key: calibration.get(key) for key in ("review_alpha", "pixel_alpha", "pixel_params")}
+    for key, message, hint in contradictions(method, pixel, **settings, defects=calibration.get("defects", "none")):
+        problems.append(ConfigProblem(("calibration", key), message, hint=hint))
+
+
+def _check_method(method: Any, params: Any, prefix: str, problems: list[ConfigProblem]) -> Optional[ThresholdMethod]:
+    """Return the threshold method, or None when it has been told why there is none."""
     from pyimgano.workbench.calibrate import create_method, method_names
 
-    method, params = calibration.get("method"), calibration.get("params")
-    if method is None:
-        return
     if not isinstance(method, str) or not (params is None or isinstance(params, dict)):
-        return
+        return None
     try:
-        create_method(method, params or {})
+        return create_method(method, params or {})
     except UnknownNameError:
         names = method_names()
         hint = unknown_name_hint(method, names)
         problems.append(
-            ConfigProblem(("calibration", "method"), f"unknown method {method!r}", allowed=", ".join(names), hint=hint)
+            ConfigProblem(
+                ("calibration", f"{prefix}method"), f"unknown method {method!r}", allowed=", ".join(names), hint=hint
+            )
         )
     except ParameterError as error:
-        problems += _parameter_problems(("calibration", "params"), error, params or {})
+        problems += _parameter_problems(("calibration", f"{prefix}params"), error, params or {})
     except PyimganoError as error:
-        problems.append(_problem(("calibration", "method"), error))
+        problems.append(_problem(("calibration", f"{prefix}method"), error))
+    return None
 
 
 def _check_dataset(dataset: Mapping[str, Any], problems: list[ConfigProblem], *, check_dataset: bool) -> None:

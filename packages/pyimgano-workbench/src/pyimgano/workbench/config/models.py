@@ -124,18 +124,24 @@ class ModelConfig(_Frozen):
 
 
 class CalibrationConfig(_Frozen):
-    """How the threshold is found, from held-out good images only."""
+    """How the threshold is found, from good images that the model has not seen. Never from test images."""
 
     method: str = Field(
         "conformal",
-        description="'conformal' bounds the overkill of new images by alpha; 'quantile' takes the held-out quantile; "
-        "or any component of kind 'threshold'.",
+        description="'conformal' bounds the overkill of new images by alpha; 'cross-conformal' is for few images; "
+        "'quantile' takes the held-out quantile; or any component of kind 'threshold' "
+        "(`pyimgano components list --kind threshold`).",
     )
     alpha: float = Field(0.05, gt=0.0, lt=1.0, description="Overkill to allow: the share of good images rejected.")
     holdout: Annotated[Union[int, float], BeforeValidator(_holdout)] = Field(
         0.2,
         description="Good training images kept from the fit for the calibration: a fraction below 1, or a number of "
-        "images. Unused where the dataset brings a validation split of its own.",
+        "images. Unused where the dataset brings a validation split of its own, and by 'cross-conformal'.",
+    )
+    defects: Literal["none", "train", "validation"] = Field(
+        "none",
+        description="Split whose labelled defective images help to find the threshold, for 'target-recall' and "
+        "'cost-ratio'. Test images never do.",
     )
     params: Annotated[dict[str, Any], AfterValidator(_plain_json)] = Field(
         default_factory=dict, description="Parameters of the method."

@@ -2,55 +2,146 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Optional
 
-from pyimgano.workbench.calibrate import CalibrationCard, calibrate
+from pyimgano.core.contracts import Sample
+from pyimgano.core.errors import PyimganoError, RunError
+from pyimgano.core.files import dump_json, load_json
+from pyimgano.workbench.calibrate import CalibrationCard, PixelWay, calibrate
+from pyimgano.workbench.calibrate.cross import out_of_fold
 from pyimgano.workbench.progress import Progress
+from pyimgano.workbench.runs.directory import make_folder
 from pyimgano.workbench.scoring import score_stream
 from pyimgano.workbench.stages.data import CategoryData
+from pyimgano.workbench.stages.fitting import fit_detector
 
 if TYPE_CHECKING:
     from pyimgano.workbench.config import RunConfig
 
 __all__ = ["calibrate_category"]
 
+FOLD_SCHEMA = 1
 
-def calibrate_category(config: RunConfig, data: CategoryData, detector: Any, progress: Progress) -> CalibrationCard:
-    """Score the held-out good images and return the calibration card.
+
+@dataclass(frozen=True)
+class _Seen:
+    """What a model said of one image: its score, and the maximum and median of its map where there is one."""
+
+    score: float
+    maximum: Optional[float]
+    median: Optional[float]
+
+
+def calibrate_category(
+    config: RunConfig, data: CategoryData, detector: Any, progress: Progress, *, scratch: Optional[Path] = None
+) -> CalibrationCard:
+    """Score good images by models that have not seen them, and return the calibration card.
+
+    Where ``data`` has folds, a detector is fitted for each on the images of the others, and not kept.
+
+    Parameters
+    ----------
+    detector : Detector
+        The one that is kept, fitted.
+    scratch : Path, optional
+        Folder of this category for the scores of finished folds: an interrupted run does not fit them again.
 
     Raises
     ------
     ImageError
-        When a held-out image cannot be read.
+        When an image cannot be read.
     CalibrationError
-        When there are too few for alpha.
+        When there are too few for alpha, or a score is not finite.
     """
+    if data.folds:
+        good = _cross(config, data, progress, scratch)
+    else:
+        good = _score(config, detector, data.calibration, progress, f"{data.name}: calibrate")
+    defects = _score(config, detector, data.defects, progress, f"{data.name}: calibrate, defective images")
+    has_maps = all(seen.maximum is not None for seen in good + defects)
+    wanted = config.calibration
+    return calibrate(
+        [seen.score for seen in good],
+        method=wanted.method,
+        params=wanted.params,
+        alpha=wanted.alpha,
+        fingerprint=data.fingerprints["calibration"],
+        source=data.calibration_source,
+        review_alpha=wanted.review_alpha,
+        map_maxima=[seen.maximum for seen in good if seen.maximum is not None] if has_maps else None,
+        map_medians=[seen.median for seen in good if seen.median is not None] if has_maps else None,
+        pixel=PixelWay(wanted.pixel_method, wanted.pixel_params, wanted.pixel_alpha),
+        defect_scores=[seen.score for seen in defects] if defects else None,
+        defect_maxima=[seen.maximum for seen in defects if seen.maximum is not None] if defects and has_maps else None,
+        defects_fingerprint=data.fingerprints.get("defects"),
+    )
+
+
+def _score(config: RunConfig, detector: Any, samples: Sequence[Sample], progress: Progress, title: str) -> list[_Seen]:
     import numpy as np
 
-    scores: list[float] = []
-    maxima: list[float] = []
-    medians: list[float] = []
-    with progress.stage(f"{data.name}: calibrate", len(data.calibration)) as advance:
+    if not samples:
+        return []
+    found: list[_Seen] = []
+    with progress.stage(title, len(samples)) as advance:
         for scored in score_stream(
             detector,
-            data.calibration,
+            samples,
             batch_size=config.batch_size,
             value_range=config.dataset.value_range,
             on_error="raise",
         ):
             assert scored.score is not None
-            scores.append(scored.score)
-            if scored.map is not None:
-                maxima.append(float(scored.map.max()))
-                medians.append(float(np.median(scored.map)))
+            if scored.map is None:
+                found.append(_Seen(scored.score, None, None))
+            else:
+                found.append(_Seen(scored.score, float(scored.map.max()), float(np.median(scored.map))))
             advance(1)
-    has_maps = len(maxima) == len(scores)
-    return calibrate(
-        scores,
-        method=config.calibration.method,
-        params=config.calibration.params,
-        alpha=config.calibration.alpha,
-        fingerprint=data.fingerprints["calibration"],
-        map_maxima=np.array(maxima) if has_maps else None,
-        map_medians=np.array(medians) if has_maps else None,
+    return found
+
+
+def _cross(config: RunConfig, data: CategoryData, progress: Progress, scratch: Optional[Path]) -> list[_Seen]:
+    """Return what the folds' models say of the images of their folds."""
+
+    def score(number: int, others: list[Sample], fold: Sequence[Sample]) -> list[_Seen]:
+        place = f"fold {number + 1} of {len(data.folds)}"
+        kept = None if scratch is None else scratch / f"fold-{number + 1:05d}.json"
+        identity = {"fingerprint": data.fingerprints["fit"], "images": [sample.id for sample in fold]}
+        if kept is not None and kept.is_file():
+            return _kept(kept, identity)
+        # In the order of the images, as in the fit of the kept model, and not in that of the folds.
+        images = sorted(others, key=lambda sample: sample.id)
+        detector = fit_detector(config, images, progress, f"{data.name}: fit {config.model.name}, {place}")
+        seen = _score(config, detector, fold, progress, f"{data.name}: calibrate, {place}")
+        if kept is not None:
+            make_folder(kept.parent)
+            rows = [[one.score, one.maximum, one.median] for one in seen]
+            dump_json({"schema_version": FOLD_SCHEMA, **identity, "seen": rows}, kept)
+        return seen
+
+    return out_of_fold(data.folds, score)
+
+
+def _kept(path: Path, identity: dict[str, Any]) -> list[_Seen]:
+    """Return what an interrupted run has kept of a fold.
+
+    Raises
+    ------
+    RunError
+        When it is of other images, or damaged.
+    """
+    try:
+        record = load_json(path)
+        if {key: record[key] for key in identity} == identity:
+            return [_Seen(*row) for row in record["seen"]]
+        reason = "is of other images than there are now"
+    except (PyimganoError, KeyError, TypeError) as error:
+        reason = f"is damaged: {getattr(error, 'message', error)}"
+    raise RunError(
+        f"what the interrupted run kept of a fold {reason}",
+        where=str(path),
+        hint="start a new run instead of resuming this one",
     )

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Union
 
 from pyimgano.core.batching import read_ahead
 from pyimgano.core.contracts import Sample
-from pyimgano.core.errors import ConfigError, DatasetError, ImageError
-from pyimgano.workbench.calibrate import create_method, require_images
+from pyimgano.core.errors import CalibrationError, ConfigError, DatasetError, ImageError
+from pyimgano.workbench.calibrate import (
+    contradictions,
+    create_method,
+    folds_of,
+    require_defects,
+    require_images,
+    takes_defects,
+)
 from pyimgano.workbench.progress import Progress
 from pyimgano.workbench.runs.naming import DEFAULT_CATEGORY
 
 if TYPE_CHECKING:
-    from pyimgano.datasets import ContentHashes
-    from pyimgano.workbench.config import RunConfig
+    from pyimgano.datasets import ContentHashes, GoodSplit
+    from pyimgano.workbench.calibrate import ThresholdMethod
+    from pyimgano.workbench.config import CalibrationConfig, RunConfig
 
 __all__ = ["CategoryData", "RunData", "prepare_data"]
 
@@ -29,17 +37,22 @@ class CategoryData:
     name : str
         The category; ``"default"`` where the dataset has none.
     fit, calibration : tuple of Sample
-        Good images to fit on, and good images that the model does not see until it is calibrated.
+        Good images to fit on, and good images that the model does not see until it is calibrated. Both are all good
+        images where there are folds.
     test : tuple of Sample
         Sorted by id; good, defective and unlabelled ones.
     calibration_source : str
-        ``"validation"`` or ``"hold-out"``.
+        ``"validation"``, ``"hold-out"`` or ``"cross"``.
     fingerprints : dict
-        ``"fit"``, ``"calibration"``, ``"test"`` → SHA-256 over ids and contents.
+        ``"fit"``, ``"calibration"``, ``"test"``, and ``"defects"`` where there are any → SHA-256 over ids and contents.
     skipped : tuple of dict
         ``{"image", "error"}`` of each unreadable training image that was left out.
     notes : tuple of str
         What the split did, in sentences.
+    defects : tuple of Sample
+        Labelled defective images that help to find the threshold.
+    folds : tuple of tuple of Sample
+        The good images in folds, for cross-conformal calibration; else empty.
     """
 
     name: str
@@ -50,15 +63,22 @@ class CategoryData:
     fingerprints: dict[str, str]
     skipped: tuple[dict[str, str], ...]
     notes: tuple[str, ...]
+    defects: tuple[Sample, ...] = ()
+    folds: tuple[tuple[Sample, ...], ...] = ()
 
     def split(self) -> dict[str, Any]:
         """Return the ids of the three sets and their fingerprints, JSON-friendly."""
         sets = {"fit": self.fit, "calibration": self.calibration, "test": self.test}
-        return {
+        split = {
             **{name: [sample.id for sample in samples] for name, samples in sets.items()},
             "calibration_source": self.calibration_source,
             "fingerprints": self.fingerprints,
         }
+        if self.defects:
+            split["defects"] = [sample.id for sample in self.defects]
+        if self.folds:
+            split["folds"] = [[sample.id for sample in fold] for fold in self.folds]
+        return split
 
     def to_json(self) -> dict[str, Any]:
         """Return the numbers of images and what was left out, JSON-friendly."""
@@ -67,6 +87,8 @@ class CategoryData:
             "n_fit": len(self.fit),
             "n_calibration": len(self.calibration),
             "calibration_source": self.calibration_source,
+            "n_calibration_defects": len(self.defects),
+            "n_folds": len(self.folds),
             "n_test": len(self.test),
             "n_test_good": labels.count(0),
             "n_test_defective": labels.count(1),
@@ -96,7 +118,7 @@ def prepare_data(config: RunConfig, progress: Progress) -> RunData:
     ImageError
         When a held-out image is unreadable and ``on_error`` is ``"error"``; it names the file.
     CalibrationError
-        When a category has too few held-out images for alpha.
+        When a category has too few images for alpha, or settings of the calibration contradict each other.
     ConfigError
         When pixel metrics are asked for and there are no masks.
     """
@@ -124,8 +146,9 @@ def prepare_data(config: RunConfig, progress: Progress) -> RunData:
 def _prepare(
     name: str, samples: Sequence[Sample], config: RunConfig, hashes: ContentHashes, progress: Progress
 ) -> CategoryData:
-    from pyimgano.datasets import check_disjoint, fingerprint, limit_samples, split_good
+    from pyimgano.datasets import check_disjoint, fingerprint, limit_samples, split_folds, split_good
 
+    way = _Way.of(config.calibration)
     if config.dataset.limit is not None:
         kept: list[Sample] = []
         for part_name in ("train", "validation", "test"):
@@ -134,22 +157,26 @@ def _prepare(
         samples = kept
     skipped: tuple[dict[str, str], ...] = ()
     if config.on_error == "skip":
-        samples, skipped = _without_unreadable(samples, config, progress, name)
-    split = split_good(samples, config.calibration.holdout, seed=config.seed)
+        samples, skipped = _without_unreadable(samples, config, progress, name, defects=way.defects)
+    split = split_good(samples, config.calibration.holdout, seed=config.seed, cross=way.folds is not None)
+    defects = tuple(sorted((s for s in samples if s.label == 1 and s.split == way.defects), key=lambda s: s.id))
     test = tuple(sorted((s for s in samples if s.split == "test"), key=lambda sample: sample.id))
-    require_images(
-        create_method(config.calibration.method, config.calibration.params),
-        config.calibration.alpha,
-        len(split.calibration),
-        where=f"category {name!r}",
-        available=len(split.fit) + len(split.calibration),
-    )
-    check_disjoint(split.fit, split.calibration, test, hashes=hashes)
+    way.require(split, len(defects), where=f"category {name!r}")
+    folds: tuple[tuple[Sample, ...], ...] = ()
+    if way.folds is None:
+        check_disjoint(split.fit, split.calibration, test, defects=defects, hashes=hashes)
+    else:
+        check_disjoint(split.fit, (), test, hashes=hashes)
+        folds = split_folds(split.fit, way.folds, seed=config.seed, hashes=hashes)
     if config.on_error == "error":
         # The fit names an unreadable image itself; a held-out one would only be met after it.
-        for error in _unreadable(split.calibration, config, progress, f"{name}: check held-out images").values():
+        held_out = (() if folds else split.calibration) + defects
+        for error in _unreadable(held_out, config, progress, f"{name}: check held-out images").values():
             raise error
     sets = {"fit": split.fit, "calibration": split.calibration, "test": test}
+    if defects:
+        sets["defects"] = defects
+    helped = (f"{len(defects)} defective {way.defects} images help to find the threshold.",) if defects else ()
     return CategoryData(
         name=name,
         fit=split.fit,
@@ -158,8 +185,46 @@ def _prepare(
         calibration_source=split.source,
         fingerprints={key: fingerprint(part, hashes=hashes) for key, part in sets.items()},
         skipped=skipped,
-        notes=tuple(split.notes),
+        notes=tuple(split.notes) + helped,
+        defects=defects,
+        folds=folds,
     )
+
+
+@dataclass(frozen=True)
+class _Way:
+    """How the thresholds are found, as far as it decides on the images."""
+
+    methods: tuple[tuple[ThresholdMethod, tuple[float, ...]], ...]
+    folds: Union[int, str, None]
+    defects: str
+
+    @classmethod
+    def of(cls, config: CalibrationConfig) -> _Way:
+        method = create_method(config.method, config.params)
+        pixel = create_method(config.pixel_method, config.pixel_params) if config.pixel_method else None
+        for key, message, hint in contradictions(
+            method,
+            pixel,
+            review_alpha=config.review_alpha,
+            pixel_alpha=config.pixel_alpha,
+            pixel_params=config.pixel_params,
+            defects=config.defects,
+        ):
+            raise CalibrationError(message, where=f"calibration.{key}", hint=hint)
+        alphas = (config.alpha,) if config.review_alpha is None else (config.alpha, config.review_alpha)
+        methods = ((method, alphas), (pixel or method, (config.pixel_alpha or config.alpha,)))
+        return cls(methods, folds_of(method), config.defects)
+
+    def require(self, split: GoodSplit, n_defects: int, *, where: str) -> None:
+        """Refuse what too few images are there for."""
+        n = len(split.calibration)
+        available = n if split.source == "cross" else len(split.fit) + n
+        for method, alphas in self.methods:
+            for alpha in alphas:
+                require_images(method, alpha, n, where=where, available=available, source=split.source)
+            if takes_defects(method):
+                require_defects(method, alphas[0], n_defects, where=where, source=self.defects)
 
 
 def _unreadable(samples: Sequence[Sample], config: RunConfig, progress: Progress, title: str) -> dict[str, ImageError]:
@@ -183,9 +248,14 @@ def _unreadable(samples: Sequence[Sample], config: RunConfig, progress: Progress
 
 
 def _without_unreadable(
-    samples: Sequence[Sample], config: RunConfig, progress: Progress, name: str
+    samples: Sequence[Sample], config: RunConfig, progress: Progress, name: str, *, defects: str
 ) -> tuple[list[Sample], tuple[dict[str, str], ...]]:
-    good = [sample for sample in samples if sample.split in ("train", "validation") and sample.label == 0]
-    errors = _unreadable(good, config, progress, f"{name}: check training images")
+    used = [
+        sample
+        for sample in samples
+        if sample.split in ("train", "validation")
+        and (sample.label == 0 or (sample.label == 1 and sample.split == defects))
+    ]
+    errors = _unreadable(used, config, progress, f"{name}: check training images")
     skipped = tuple({"image": id, "error": error.message} for id, error in sorted(errors.items()))
     return [sample for sample in samples if sample.id not in errors], skipped

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
+from pyimgano.core.contracts import Sample
 from pyimgano.core.creation import create_model, load_model
 from pyimgano.core.errors import PyimganoError, RunError
 from pyimgano.core.files import dump_json, load_json
@@ -21,7 +22,7 @@ from pyimgano.workbench.stages.data import CategoryData
 if TYPE_CHECKING:
     from pyimgano.workbench.config import RunConfig
 
-__all__ = ["Fitted", "create_detector", "fit_category"]
+__all__ = ["Fitted", "create_detector", "fit_category", "fit_detector"]
 
 FIT_JSON = "fit.json"
 FIT_SCHEMA = 1
@@ -76,6 +77,20 @@ def create_detector(config: RunConfig) -> Any:
     return create_model(config.model.name, **params)
 
 
+def fit_detector(config: RunConfig, samples: Sequence[Sample], progress: Progress, title: str) -> Any:
+    """Return a new detector of the run's model, fitted on good images; nothing is saved.
+
+    Raises
+    ------
+    ImageError
+        When an image cannot be read; it names the file.
+    """
+    detector = create_detector(config)
+    with progress.stage(title, len(samples)) as advance:
+        detector.fit(_Read([sample.source for sample in samples], config.dataset.value_range, advance))
+    return detector
+
+
 def fit_category(config: RunConfig, data: CategoryData, folder: CategoryFolder, progress: Progress) -> Fitted:
     """Fit on the good images, save, and load what was saved; or load what an interrupted run has saved.
 
@@ -104,10 +119,8 @@ def fit_category(config: RunConfig, data: CategoryData, folder: CategoryFolder, 
 
 def _fit(config: RunConfig, data: CategoryData, folder: CategoryFolder, progress: Progress) -> dict[str, Any]:
     shutil.rmtree(folder.checkpoint, ignore_errors=True)  # a save that was interrupted
-    detector = create_detector(config)
     start = time.perf_counter()
-    with progress.stage(f"{data.name}: fit {config.model.name}", len(data.fit)) as advance:
-        detector.fit(_Read([sample.source for sample in data.fit], config.dataset.value_range, advance))
+    detector = fit_detector(config, data.fit, progress, f"{data.name}: fit {config.model.name}")
     seconds = time.perf_counter() - start
     make_folder(folder.checkpoint)
     detector.save(folder.checkpoint)
