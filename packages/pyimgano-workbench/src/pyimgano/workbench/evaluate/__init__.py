@@ -10,12 +10,14 @@ from pyimgano.workbench.evaluate.metric import Metric
 from pyimgano.workbench.evaluate.pixels import pixel_metrics, undefined_pixel_metrics
 from pyimgano.workbench.evaluate.ranking import Ranking
 from pyimgano.workbench.evaluate.spool import MapSpool
+from pyimgano.workbench.evaluate.spro import SproResults, spro_metrics
 
 __all__ = [
     "AurocDifference",
     "MapSpool",
     "Metric",
     "Ranking",
+    "SproResults",
     "auroc_interval",
     "by_defect",
     "by_group",
@@ -32,5 +34,6 @@ __all__ = [
     "proportion",
     "roc_points",
     "thin",
+    "spro_metrics",
     "undefined_pixel_metrics",
 ]
