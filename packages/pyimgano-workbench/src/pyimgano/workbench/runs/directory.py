@@ -292,10 +292,10 @@ class RunDirectory:
         self.path = _take_name(self.path, self.path.parent, self.name, "")
 
     def _make_page(self) -> None:
-        # Late: the page is made from what runs leave, so its module stands above this one.
-        from pyimgano.workbench.report import write_run_report
-
         try:
+            # Late: the page is made from what runs leave, so its module stands above this one.
+            from pyimgano.workbench.report import write_run_report
+
             if _load(self.path / CONFIG_JSON).get("output", {}).get("report", True):
                 write_run_report(self)
         except Exception as error:  # whatever a page stumbles over, hours of fitting are not lost with it

@@ -160,9 +160,8 @@ def _draw(
     truth = load_mask(sample, shape) if sample.masks and sample.label == 1 else None
     if truth is not None:
         truth = cv2.resize(truth.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0
-    return small, _shrink(
-        overlay(small, anomaly_map, MapScale.between(card.map_low, card.pixel_threshold), truth=truth)
-    )
+    scale = MapScale.between(card.map_low, card.pixel_threshold)
+    return small, _shrink(overlay(small, anomaly_map, scale, truth=truth))
 
 
 def _shrink(image: np.ndarray) -> np.ndarray:
@@ -181,7 +180,10 @@ def _jpeg(picture: np.ndarray, path: Path) -> bytes:
     import cv2
     import numpy as np
 
-    ok, encoded = cv2.imencode(".jpg", np.ascontiguousarray(picture[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    # Colour at full resolution: the outlines are a pixel wide, and halved they turn grey.
+    options = [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
+    options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    ok, encoded = cv2.imencode(".jpg", np.ascontiguousarray(picture[..., ::-1]), options)
     if not ok:
         raise PyimganoError(f"cannot encode shape {picture.shape} as JPEG", where=str(path))
     return bytes(encoded.tobytes())

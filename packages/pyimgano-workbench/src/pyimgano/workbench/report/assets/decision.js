@@ -48,7 +48,8 @@ function decisionPanel(category, images, onChange) {
       onchange: (event) => chart.zoom(event.target.checked) }), " leave out the highest 1 %"));
 
   const live = {};
-  const number = (name) => (live[name] = el("td", { "data-live": name, class: "numeric" }));
+  const cells = {};
+  const number = (name) => (cells[name] = el("td", { "data-confusion": name, class: "numeric" }));
   const columns = hasReview ? ["passed", "review", "rejected"] : ["passed", "rejected"];
   const confusion = el("table", { class: "confusion" },
     el("thead", {}, el("tr", {}, el("th", {}), columns.map((name) => el("th", { scope: "col" }, name)))),
@@ -95,7 +96,7 @@ function decisionPanel(category, images, onChange) {
       inputs[line.id].value = String(state[line.id]);
     }
     const found = decide(groups.good, groups.defective, state.threshold, state.review);
-    for (const [name, count] of Object.entries(found.confusion)) if (live[name]) live[name].textContent = String(count);
+    for (const [name, count] of Object.entries(found.confusion)) if (cells[name]) cells[name].textContent = String(count);
     showRate("overkill", found.overkill);
     showRate("escape", found.escape);
     if (hasReview) {

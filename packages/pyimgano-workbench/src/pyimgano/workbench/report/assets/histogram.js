@@ -110,7 +110,8 @@ function histogram({ groups, strip, lines, onMove }) {
     const at = x(Math.min(domain[1], Math.max(domain[0], value)));
     node.setAttribute("transform", `translate(${at} 0)`);
     const label = node.querySelector("text");
-    const right = at > x(domain[1]) - 110; // the label stays inside the picture
+    // Labels stay inside the picture, and the lower line's stands on its left: the two lines may be close.
+    const right = at > x(domain[1]) - 110 || (lines.length > 1 && id === lines[0].id && at > x(domain[0]) + 70);
     label.setAttribute("x", right ? -12 : 12);
     label.setAttribute("text-anchor", right ? "end" : "start");
     fill(node, { "aria-valuemin": domain[0], "aria-valuemax": domain[1], "aria-valuenow": value,

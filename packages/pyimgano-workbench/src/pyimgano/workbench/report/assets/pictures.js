@@ -2,13 +2,19 @@
 
 const asImage = (data, label) => el("img", { src: `data:image/jpeg;base64,${data}`, alt: label, decoding: "async" });
 
+function showPicture(frame) {
+  lazily.unobserve(frame);
+  frame.replaceChildren(frame.make());
+}
+
 const lazily = new IntersectionObserver((entries) => {
   for (const entry of entries) {
-    if (!entry.isIntersecting) continue;
-    lazily.unobserve(entry.target);
-    entry.target.replaceChildren(entry.target.make());
+    if (entry.isIntersecting) showPicture(entry.target);
   }
 }, { rootMargin: "300px" });
+
+// Paper does not scroll.
+window.addEventListener("beforeprint", () => document.querySelectorAll(".picture:empty").forEach(showPicture));
 
 function lazyImage(data, label) {
   const frame = el("span", { class: "picture" });
@@ -100,14 +106,14 @@ function gallery(images, pictures) {
       draw(kind);
     });
   }
-  let waiting = 0;
+  let scheduled = 0;
   return {
     node: section("Worst images at this threshold", kinds.map((kind) => [kind.heading,
       el("p", { class: "quiet" }, kind.what), kind.grid, kind.more])),
     update(threshold, review) {
       latest = [threshold, review];
-      cancelAnimationFrame(waiting);
-      waiting = requestAnimationFrame(() => kinds.forEach(draw));
+      cancelAnimationFrame(scheduled);
+      scheduled = requestAnimationFrame(() => kinds.forEach(draw));
     },
   };
 }
