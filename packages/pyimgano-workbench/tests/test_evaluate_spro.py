@@ -15,8 +15,12 @@ from PIL import Image
 from pyimgano.core.errors import DatasetError, ImageError, ParameterError
 from pyimgano.datasets import load_mask, read_dataset
 from pyimgano.datasets.saturation import DefectRule, defects_config, load_regions, read_defects_config
+from pyimgano.workbench.config import load_run_config
 from pyimgano.workbench.evaluate import pixel_metrics, spro_metrics
 from pyimgano.workbench.evaluate import spro as spro_module
+from pyimgano.workbench.records import read_records
+from pyimgano.workbench.render import read_map
+from pyimgano.workbench.training import run_recipe
 
 
 def measure(maps, regions, kinds, **options):
@@ -25,18 +29,22 @@ def measure(maps, regions, kinds, **options):
 
 def written_out(maps, regions, kinds, limit: float) -> dict[str, float]:
     """Follow the definition: every threshold, every defect, every pixel outside; and the trapezoids up to the limit."""
+
+    def at_least(scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+        return scores.size - np.searchsorted(np.sort(scores), thresholds)
+
     areas = {}
     for name in sorted({kind for kind in kinds if kind is not None}):
         chosen = [index for index, kind in enumerate(kinds) if kind in (None, name)]
-        outside = {
-            i: ~np.logical_or.reduce([np.zeros(maps[i].shape, bool)] + [m for m, _ in regions[i]]) for i in chosen
-        }
-        n_outside = sum(mask.sum() for mask in outside.values())
-        x, y = [0.0], [0.0]
-        for threshold in sorted({value for i in chosen for value in maps[i].ravel().tolist()}, reverse=True):
-            x.append(sum((maps[i][outside[i]] >= threshold).sum() for i in chosen) / n_outside)
-            spro = [min((maps[i][mask] >= threshold).sum() / area, 1.0) for i in chosen for mask, area in regions[i]]
-            y.append(float(np.mean(spro)))
+        thresholds = np.unique(np.concatenate([maps[i].ravel() for i in chosen]))[::-1]
+        outside = [
+            maps[i][~np.logical_or.reduce([np.zeros(maps[i].shape, bool)] + [mask for mask, _ in regions[i]])]
+            for i in chosen
+        ]
+        rates = at_least(np.concatenate(outside), thresholds) / sum(scores.size for scores in outside)
+        found = [(at_least(maps[i][mask], thresholds), area) for i in chosen for mask, area in regions[i]]
+        overlaps = np.mean([np.minimum(count / area, 1.0) for count, area in found], axis=0)
+        x, y = np.append(0.0, rates).tolist(), np.append(0.0, overlaps).tolist()
         area = 0.0
         for x0, x1, y0, y1 in zip(x, x[1:], y, y[1:]):
             if x0 < limit:
@@ -196,7 +204,7 @@ def loco(tmp_path: Path) -> Path:
 
     for number in range(6):
         save(f"train/good/{number:03}.png", photo(number))
-    for number in range(3):
+    for number in range(8):
         save(f"validation/good/{number:03}.png", photo(10 + number))
         save(f"test/good/{number:03}.png", photo(20 + number))
     places = {
@@ -219,7 +227,7 @@ def loco(tmp_path: Path) -> Path:
 
 def test_regions_come_with_their_names_and_saturations(loco: Path) -> None:
     samples = read_dataset(loco)
-    assert len(samples.select("validation", 0)) == 3
+    assert len(samples.select("validation", 0)) == 8
     sample = next(sample for sample in samples.select("test", 1) if sample.defect == "logical_anomalies")
     path = defects_config(sample)
     assert path == loco / "pushpins" / "defects_config.json"
@@ -270,6 +278,12 @@ def test_a_malformed_config_is_refused_with_its_file_and_key(tmp_path: Path, ent
     assert refused.value.allowed
 
 
+def test_a_malformed_config_is_known_before_anything_is_fitted(loco: Path) -> None:
+    (loco / "pushpins" / "defects_config.json").write_text("[1]", encoding="utf-8")
+    with pytest.raises(DatasetError, match="a int"):
+        read_dataset(loco)
+
+
 @pytest.mark.parametrize(
     ("text", "message"), [("{}", "a dict"), ("[3]", "a int"), ("[{}]", "no defect_name"), ("[", "not valid JSON")]
 )
@@ -304,3 +318,30 @@ def test_a_mask_that_the_config_does_not_explain_is_refused(loco: Path) -> None:
     Image.fromarray(mask[1:]).save(sample.masks[0])
     with pytest.raises(ImageError, match="64×47 pixels"):
         load_regions(sample, SHAPE, rules)
+
+
+def test_a_run_on_locos_layout_reports_each_kind_and_their_mean(loco: Path) -> None:
+    settings = ["model.params.input_size=48", "calibration.alpha=0.2", "output.maps=true"]
+    flags = {"dataset.root": loco, "model.name": "pixel-gaussian", "output.dir": loco.parent / "runs"}
+    folder = run_recipe(load_run_config(settings=settings, flags=flags)).category("pushpins")
+    report = folder.report()
+    assert report["data"]["calibration_source"] == "validation"
+    rules = read_defects_config(loco / "pushpins" / "defects_config.json")
+    samples = {sample.id: sample for sample in read_dataset(loco).samples}
+    maps, regions, kinds = [], [], []
+    for record in read_records(folder.per_image):
+        maps.append(read_map(folder.path / str(record.map)))
+        found = load_regions(samples[record.image], SHAPE, rules)
+        regions.append([(region.mask, region.saturation) for region in found])
+        kinds.append(record.defect)
+    for limit in (0.3, 0.05):
+        expected = written_out(maps, regions, kinds, limit)
+        assert sorted(expected) == ["logical_anomalies", "structural_anomalies"]
+        for name, area in expected.items():
+            metric = report["by_defect"][name][f"au_spro_{limit:g}"]
+            assert metric["value"] == pytest.approx(area, abs=1e-6)
+            assert metric["n"]["images"] == 8 + 2
+        metric = report["metrics"][f"pixel_au_spro_{limit:g}"]
+        assert metric["value"] == pytest.approx(np.mean(list(expected.values())), abs=1e-6)
+        assert metric["n"] == {"images": 12, "regions": 6, "kinds": 2}
+    assert "recall" in report["by_defect"]["logical_anomalies"]

@@ -11,6 +11,7 @@ from typing import Optional
 from pyimgano.core.contracts import Sample, Samples
 from pyimgano.core.errors import DatasetError
 from pyimgano.datasets.listing import Omissions, list_folder
+from pyimgano.datasets.saturation import DEFECTS_CONFIG, read_defects_config
 from pyimgano.datasets.tree import Category, TreeReading, find_categories
 
 __all__ = ["MVTecReader"]
@@ -46,7 +47,8 @@ class MVTecReader:
         Raises
         ------
         DatasetError
-            When there is no category, a wanted one is missing, or one has no good training images.
+            When there is no category, a wanted one is missing, one has no good training images, or its
+            ``defects_config.json`` is malformed.
         """
         reading = TreeReading(root)
         found = [
@@ -59,6 +61,9 @@ class MVTecReader:
         for category in reading.choose(found, categories):
             if not category.listing.find_folder("test", "test_public"):
                 raise DatasetError(f"category {category.name!r} has no test folder", where=category.listing.path)
+            config = Path(category.listing.path, DEFECTS_CONFIG)
+            if config.is_file():
+                read_defects_config(config)  # it is needed after the fit; what is wrong with it shall be known before
             reading.add_category(category)
         samples = reading.finish()
         return dataclasses.replace(samples, samples=tuple(_with_condition(sample) for sample in samples.samples))

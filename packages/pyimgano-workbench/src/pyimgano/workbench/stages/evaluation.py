@@ -10,7 +10,7 @@ from pyimgano.core.contracts import Sample
 from pyimgano.core.errors import PyimganoError, RunError
 from pyimgano.core.files import dump_json
 from pyimgano.workbench.calibrate import CalibrationCard
-from pyimgano.workbench.evaluate import MapSpool
+from pyimgano.workbench.evaluate import MapSpool, Metric
 from pyimgano.workbench.records import PREDICTION_SCHEMA, PredictionRecord, write_records
 from pyimgano.workbench.runs.directory import CURVES, PER_IMAGE, CategoryFolder, RunDirectory, make_folder
 from pyimgano.workbench.runs.naming import file_stem
@@ -81,7 +81,7 @@ def evaluate_category(
         "calibration": card.to_json(),
         "metrics": {name: metric.to_json() for name, metric in metrics.items()},
         "confusion": images.confusion,
-        "by_defect": images.by_defect,
+        "by_defect": _merged(images.by_defect, pixels.by_defect),
         "by_group": images.by_group,
         "curves": CURVES,
         "errors": errors,
@@ -94,6 +94,14 @@ def evaluate_category(
     }
     dump_json(report, folder.report_file)
     return report
+
+
+def _merged(images: dict[str, Any], pixels: dict[str, dict[str, Metric]]) -> dict[str, Any]:
+    """Return what is known of each kind of defect, JSON-friendly."""
+    return {
+        name: {**row, **{key: metric.to_json() for key, metric in pixels.get(name, {}).items()}}
+        for name, row in images.items()
+    }
 
 
 def finished_report(data: CategoryData, folder: CategoryFolder) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pyimgano.workbench.calibrate import CalibrationCard
 from pyimgano.workbench.evaluate import MapSpool, Metric, pixel_metrics, undefined_pixel_metrics
 from pyimgano.workbench.progress import Progress
 from pyimgano.workbench.records import PredictionRecord
+from pyimgano.workbench.stages.spro_evaluation import evaluate_saturation
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,10 +31,13 @@ class PixelEvaluation:
         Over all test images whose defective pixels are known.
     curves : dict
         ``"roc"``, ``"pr"`` and ``"pro"``: lists of [x, y, threshold], thinned; empty where not defined.
+    by_defect : dict of str to dict of str to Metric
+        Kind of defect → what is known of its pixels: ``au_spro_<limit>`` where overlaps saturate.
     """
 
     metrics: dict[str, Metric]
     curves: dict[str, Any] = field(default_factory=dict)
+    by_defect: dict[str, dict[str, Metric]] = field(default_factory=dict)
 
 
 def evaluate_pixels(
@@ -78,5 +82,7 @@ def evaluate_pixels(
         return map_at(spool.read(index), shapes[index]), mask
 
     with progress.stage(f"{category}: pixel metrics"):
-        limit = config.evaluation.aupro_limits[0]
-        return PixelEvaluation(pixel_metrics(load, defective, limit=limit, left_out=len(scored) - len(known)))
+        limits = config.evaluation.aupro_limits
+        metrics = pixel_metrics(load, defective, limit=limits[0], left_out=len(scored) - len(known))
+        saturated = evaluate_saturation(limits, samples, known, shapes, spool)
+        return PixelEvaluation({**metrics, **saturated.metrics}, by_defect=saturated.by_defect)
