@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pyimgano.workbench.runs import RunDirectory
@@ -13,27 +13,63 @@ _NAMES = {
     "image_auroc": "image AUROC",
     "image_ap": "AP",
     "image_f1max": "F1max",
+    "f1": "F1",
+    "review_good": "good to review",
+    "review_defective": "defective to review",
     "pixel_auroc": "pixel AUROC",
     "pixel_ap": "AP",
     "pixel_f1max": "F1max",
     "pixel_aupro": "AUPRO",
+    "pixel_segf1": "SegF1",
+    "pixel_region_recall": "regions found",
+    "pixel_false_regions_per_good_image": "false regions per good image",
 }
 
 
-def format_metric(name: str, metric: Mapping[str, Any]) -> str:
-    """Return e.g. ``image AUROC 0.953`` or ``overkill 2/100 = 2.0 % (95 %: 0.2–7.0 %)``."""
+_RATED = {
+    "image_recall_at_fpr_": ("recall", " at FPR "),
+    "image_fpr_at_recall_": ("FPR", " at recall "),
+    "pixel_aupro_": ("AUPRO", " to FPR "),
+    "pixel_au_spro_": ("AU-sPRO", " to FPR "),
+}
+"""Of names that end in a rate: what stands before the value, and what between it and the rate."""
+_COUNTED = ("pixel_segf1", "pixel_region_recall", "pixel_false_regions_per_good_image")
+"""What the calibrated pixel threshold does."""
+
+
+def format_metric(name: str, metric: Mapping[str, Any], *, interval: bool = True) -> str:
+    """Return e.g. ``image AUROC 0.953 (95 %: 0.911–0.976)`` or ``overkill 2/100 = 2.0 % (95 %: 0.2–7.0 %)``.
+
+    Parameters
+    ----------
+    name : str
+        The metric's.
+    metric : mapping
+        As it stands in a report.
+    interval : bool
+        False leaves out the interval and the counts.
+    """
     value, n = metric["value"], metric["n"]
-    label = _NAMES.get(name, name)
+    label, rate = _label(name)
     if value is None:
-        return f"{label} –"
-    if "count" in metric and "interval" in metric:
-        low, high = (100.0 * end for end in metric["interval"])
-        total = next(iter(n.values()))
-        return (
-            f"{label} {metric['count']}/{total} = {100.0 * value:.1f} % "
-            f"({100.0 * metric['confidence']:.0f} %: {low:.1f}–{high:.1f} %)"
-        )
-    return f"{label} {value:.3f}" + (f" (to FPR {metric['limit']:g})" if "limit" in metric else "")
+        return f"{label} –{rate}"
+    if not interval or metric.get("interval") is None:
+        limit = f" to FPR {metric['limit']:g}" if "limit" in metric and not rate else ""
+        return f"{label} {value:.3f}{rate}{limit}"
+    low, high = metric["interval"]
+    sure = f"{100.0 * metric['confidence']:.0f} %"
+    if "count" not in metric:
+        return f"{label} {value:.3f}{rate} ({sure}: {low:.3f}–{high:.3f})"
+    total = next(iter(n.values()))
+    share = f"{metric['count']}/{total} = {100.0 * value:.1f} %"
+    return f"{label} {share}{rate} ({sure}: {100.0 * low:.1f}–{100.0 * high:.1f} %)"
+
+
+def _label(name: str) -> tuple[str, str]:
+    for prefix, (label, between) in _RATED.items():
+        if name.startswith(prefix):
+            return label, between + name[len(prefix) :]
+    return _NAMES.get(name, name), ""
 
 
 def run_summary(run: RunDirectory) -> list[str]:
@@ -76,21 +112,34 @@ def _category_lines(report: Mapping[str, Any]) -> list[str]:
             f"alpha = {card['alpha']:g})"
         ),
     ]
-    for names in (("image_auroc", "image_ap", "image_f1max"), ("overkill",), ("escape",)):
-        lines.append(_joined(names, metrics))
+    groups = [
+        ("image_auroc", "image_ap", "image_f1max"),
+        ("overkill",),
+        ("escape",),
+        ("review_good", "review_defective"),
+    ]
+    for names in groups:
+        if names[0] in metrics:
+            lines.append(_joined(names, metrics))
+    rates = [name for name in metrics if name == "f1" or name.startswith("image_recall_at_fpr_")]
+    if rates:
+        lines.append(_joined(sorted(rates), metrics, intervals=False))
     pixel = [name for name in metrics if name.startswith("pixel_")]
     if any(metrics[name]["value"] is not None for name in pixel):
-        n = metrics[pixel[0]]["n"]
-        lines.append(f"{_joined(pixel, metrics)}   (n = {n['regions']} regions in {n['images']} images)")
+        n = metrics["pixel_auroc"]["n"]
+        areas = [name for name in pixel if name not in _COUNTED]
+        lines.append(f"{_joined(areas, metrics)}   (n = {n['regions']} regions in {n['images']} images)")
+        counted = [name for name in _COUNTED if name in metrics]
+        if counted:
+            lines.append(_joined(counted, metrics))
     return lines
 
 
-def _joined(names: Any, metrics: Mapping[str, Any]) -> str:
-    undefined = [name for name in names if metrics[name]["value"] is None]
-    if len(undefined) == len(list(names)):
-        first = metrics[names[0]]
-        return f"  {', '.join(_NAMES.get(name, name) for name in names)}: not defined ({first['reason']})"
-    return "  " + "   ".join(format_metric(name, metrics[name]) for name in names)
+def _joined(names: Sequence[str], metrics: Mapping[str, Any], *, intervals: bool = True) -> str:
+    if all(metrics[name]["value"] is None for name in names):
+        labels = ", ".join(label + rate for label, rate in map(_label, names))
+        return f"  {labels}: not defined ({metrics[names[0]]['reason']})"
+    return "  " + "   ".join(format_metric(name, metrics[name], interval=intervals) for name in names)
 
 
 def _mean_lines(means: Mapping[str, Any]) -> list[str]:
@@ -99,5 +148,5 @@ def _mean_lines(means: Mapping[str, Any]) -> list[str]:
         mean = means.get(name)
         if mean is not None and mean["value"] is not None:
             some = f" of {mean['of']}" if mean["n_categories"] < mean["of"] else ""
-            parts.append(f"{_NAMES.get(name, name)} {mean['value']:.3f} (n = {mean['n_categories']}{some} categories)")
+            parts.append(f"{_label(name)[0]} {mean['value']:.3f} (n = {mean['n_categories']}{some} categories)")
     return ["mean: " + "   ".join(parts)] if parts else []
