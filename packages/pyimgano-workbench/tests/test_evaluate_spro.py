@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pyimgano.core.errors import DatasetError, ImageError, ParameterError
-from pyimgano.datasets import load_mask, read_dataset
-from pyimgano.datasets.saturation import DefectRule, defects_config, load_regions, read_defects_config
+from pyimgano.datasets import defects_config, load_mask, load_regions, read_dataset, read_defects_config
+from pyimgano.datasets.saturation import DefectRule
 from pyimgano.workbench.config import load_run_config
 from pyimgano.workbench.evaluate import pixel_metrics, spro_metrics
 from pyimgano.workbench.evaluate import spro as spro_module

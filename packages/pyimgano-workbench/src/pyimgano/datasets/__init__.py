@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pyimgano.datasets.inspection import inspect_samples
     from pyimgano.datasets.load import load_image, load_mask
     from pyimgano.datasets.reading import read_dataset
+    from pyimgano.datasets.saturation import defects_config, load_regions, read_defects_config
     from pyimgano.datasets.splits import (
         GoodSplit,
         assign_splits,
@@ -29,12 +30,15 @@ __all__ = [
     "GoodSplit",
     "assign_splits",
     "check_disjoint",
+    "defects_config",
     "fingerprint",
     "inspect_samples",
     "limit_samples",
     "load_image",
     "load_mask",
+    "load_regions",
     "read_dataset",
+    "read_defects_config",
     "split_folds",
     "split_good",
 ]
@@ -45,12 +49,15 @@ _HOMES = {
     "GoodSplit": "splits",
     "assign_splits": "splits",
     "check_disjoint": "splits",
+    "defects_config": "saturation",
     "fingerprint": "splits",
     "inspect_samples": "inspection",
     "limit_samples": "splits",
     "load_image": "load",
     "load_mask": "load",
+    "load_regions": "saturation",
     "read_dataset": "reading",
+    "read_defects_config": "saturation",
     "split_folds": "folds",
     "split_good": "splits",
 }

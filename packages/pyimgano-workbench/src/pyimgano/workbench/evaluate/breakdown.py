@@ -41,6 +41,8 @@ def by_defect(
     dict
         Kind → ``n`` images, ``image_auroc`` against all good images, ``recall`` and ``escape``.
     """
+    import numpy as np
+
     values, defective = scores_and_labels(scores, labels)
     good = values[~defective]
     good.sort()
@@ -49,7 +51,7 @@ def by_defect(
         own = values[members[defective[members]]]
         if own.size == 0:
             continue
-        counts = confusion(own, [1] * own.size, threshold, review_threshold=review_threshold)
+        counts = confusion(own, np.ones(own.size, dtype=np.bool_), threshold, review_threshold=review_threshold)
         rates = rates_of(counts)
         results[name] = {
             "n": int(own.size),

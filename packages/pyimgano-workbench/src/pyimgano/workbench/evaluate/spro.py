@@ -101,12 +101,13 @@ def spro_metrics(
     }
     metrics = {}
     for limit in limits:
-        values = [by_defect[name][f"au_spro_{limit:g}"].value for name in names]
-        if any(value is None for value in values):
-            first = next(metric for name in names for metric in by_defect[name].values() if metric.value is None)
-            metrics[_name(limit)] = Metric.undefined(str(first.reason), **n)
+        areas = [by_defect[name][f"au_spro_{limit:g}"] for name in names]
+        values = [area.value for area in areas if area.value is not None]
+        if len(values) < len(areas):
+            reason = next(area.reason for area in areas if area.value is None)
+            metrics[_name(limit)] = Metric.undefined(str(reason), **n)
         else:
-            metrics[_name(limit)] = Metric(sum(map(float, values)) / len(values), n, facts={"limit": limit})
+            metrics[_name(limit)] = Metric(sum(values) / len(values), n, facts={"limit": limit})
     return SproResults(metrics, by_defect)
 
 

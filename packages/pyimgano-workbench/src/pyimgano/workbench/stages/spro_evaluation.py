@@ -42,7 +42,7 @@ def evaluate_saturation(
     ImageError
         When a mask cannot be read, or has another size than its image.
     """
-    from pyimgano.datasets.saturation import defects_config, load_regions, read_defects_config
+    from pyimgano.datasets import defects_config, load_regions, read_defects_config
     from pyimgano.workbench.render import map_at
 
     configs = {index: defects_config(samples[index]) for index in known if samples[index].masks}
