@@ -20,7 +20,14 @@ from pyimgano.workbench.records import PredictionRecord
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["COMPARISON_SCHEMA", "CategoryComparison", "Comparison", "compare_category", "compare_runs"]
+__all__ = [
+    "COMPARISON_SCHEMA",
+    "CategoryComparison",
+    "Comparison",
+    "compare_category",
+    "compare_metric",
+    "compare_runs",
+]
 
 COMPARISON_SCHEMA = 1
 CONFIDENCE = 0.95
@@ -192,6 +199,17 @@ def compare_runs(
     )
 
 
+def compare_metric(a: MeasuredRun, b: MeasuredRun, metric: str, *, seed: int, resamples: int) -> Optional[Difference]:
+    """Compare one metric of two runs of the same test images; None where no image was scored by both."""
+    matching = match_runs(a, b, allow_different=True)
+    parts = [
+        compare_category(part, [metric], seed=seed, resamples=resamples, defects=False)
+        for part in matching.categories
+        if part.pairs
+    ]
+    return _overall(parts, [metric]).get(metric)
+
+
 def compare_category(
     part: MatchedCategory, names: Sequence[str], *, seed: int, resamples: int, defects: bool = True
 ) -> CategoryComparison:
@@ -234,12 +252,12 @@ def _image_differences(
     ranked = ranked_names(names)
     n = {"good": len(good), "defective": len(defective)}
     if good and defective:
-        sets = [_image_set(good, defective, side) for side in (0, 1)]
+        a, b = (_image_set(good, defective, side) for side in (0, 1))
         rng = generator(seed, "compare", category)
-        found = paired_metrics(*sets, ranked, rng, resamples=resamples, confidence=CONFIDENCE)
+        found = paired_metrics(a, b, ranked, rng, resamples=resamples, confidence=CONFIDENCE)
         if "image_auroc" in found.differences:
             auroc = found.differences["image_auroc"]
-            found.differences["image_auroc"] = replace(auroc, facts={**auroc.facts, "delong": _delong(*sets)})
+            found.differences["image_auroc"] = replace(auroc, facts={**auroc.facts, "delong": _delong(a, b)})
     else:
         found = PairedCategory()
         missing = " and ".join(f"no {kind}" for kind, count in n.items() if not count)
@@ -307,8 +325,8 @@ def _delong(a: ImageSet, b: ImageSet) -> Optional[dict[str, Any]]:
     from pyimgano.workbench.evaluate import delong_difference
 
     labels = np.concatenate([np.zeros(len(a.good), dtype=int), np.ones(len(a.defective), dtype=int)])
-    scores = [np.concatenate([side.good, side.defective]) for side in (b, a)]  # it gives the first minus the second
-    found = delong_difference(*scores, labels, confidence=CONFIDENCE)
+    of_a, of_b = (np.concatenate([side.good, side.defective]) for side in (a, b))
+    found = delong_difference(of_b, of_a, labels, confidence=CONFIDENCE)  # the first minus the second
     return {"interval": None if found.interval is None else list(found.interval), "p": found.p}
 
 
@@ -316,13 +334,13 @@ def _reported(
     name: str, a: Optional[Mapping[str, Any]], b: Optional[Mapping[str, Any]], part: MatchedCategory
 ) -> Difference:
     """Return the difference of two values in the reports, for metrics that the records do not suffice for."""
-    values = [None if metric is None else metric["value"] for metric in (a, b)]
+    value_a, value_b = (None if metric is None else metric["value"] for metric in (a, b))
     n = dict(a["n"]) if a is not None else dict(b["n"]) if b is not None else {}
     reason = _incomparable(a, b, part)
     if reason is not None:
-        return replace(judged(name, *values, n, reason=reason), difference=None, verdict="not compared")
+        return replace(judged(name, value_a, value_b, n, reason=reason), difference=None, verdict="not compared")
     kept = "per-pixel data" if name.startswith("pixel_") else "per-image values of it"
-    return judged(name, *values, n, reason=f"no interval: a run keeps no {kept}")
+    return judged(name, value_a, value_b, n, reason=f"no interval: a run keeps no {kept}")
 
 
 def _incomparable(
@@ -354,9 +372,9 @@ def _by_defect(part: MatchedCategory, seed: int, resamples: int) -> dict[str, di
             "escape": _rate("escape", good, own),
         }
         if good:
-            sets = [_image_set(good, own, side) for side in (0, 1)]
+            a, b = (_image_set(good, own, side) for side in (0, 1))
             rng = generator(seed, "compare", part.name, defect)
-            paired = paired_metrics(*sets, ["image_auroc"], rng, resamples=resamples, confidence=CONFIDENCE)
+            paired = paired_metrics(a, b, ["image_auroc"], rng, resamples=resamples, confidence=CONFIDENCE)
             one["image_auroc"] = paired.differences["image_auroc"]
         reports = [(category.report.get("by_defect") or {}).get(defect) or {} for category in (part.a, part.b)]
         for name in dict.fromkeys([*reports[0], *reports[1]]):

@@ -55,7 +55,7 @@ def headline_lines(comparison: Comparison) -> list[str]:
 
 def metric_rows(metrics: Mapping[str, Difference]) -> list[tuple[str, ...]]:
     """Return the cells of a table with :data:`METRIC_COLUMNS`; metrics that neither run has are left out."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for name, found in metrics.items():
         if (found.a is None and found.b is None) or (name in _HIDDEN and _says_what_escape_says(metrics)):
             continue
@@ -81,7 +81,7 @@ def _says_what_escape_says(metrics: Mapping[str, Difference]) -> bool:
 
 def category_rows(parts: Sequence[CategoryComparison]) -> list[tuple[str, ...]]:
     """Return category, metric, A, B, difference, interval, verdict of the headline metrics in each category."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for part in parts:
         for name in HEADLINES:
             if name in part.metrics:
@@ -92,7 +92,7 @@ def category_rows(parts: Sequence[CategoryComparison]) -> list[tuple[str, ...]]:
 
 def defect_rows(parts: Sequence[CategoryComparison]) -> list[tuple[str, ...]]:
     """Return the cells of the table of defects: recall at the calibrated threshold, AUROC against all good images."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for part in parts:
         for defect, one in part.by_defect.items():
             auroc: Any = one.get("image_auroc")

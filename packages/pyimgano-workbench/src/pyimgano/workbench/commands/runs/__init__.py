@@ -5,9 +5,12 @@ from __future__ import annotations
 import typer
 
 from pyimgano.workbench.commands.runs.compare import compare
+from pyimgano.workbench.commands.runs.gate import gate
+from pyimgano.workbench.commands.runs.leaderboard import leaderboard
 from pyimgano.workbench.commands.runs.listing import list_all
 from pyimgano.workbench.commands.runs.report import report
 from pyimgano.workbench.commands.runs.show import show
+from pyimgano.workbench.commands.runs.verify import verify
 
 __all__ = ["app"]
 
@@ -16,3 +19,6 @@ app.command("list")(list_all)
 app.command("show")(show)
 app.command("report")(report)
 app.command("compare")(compare)
+app.command("leaderboard")(leaderboard)
+app.command("gate")(gate)
+app.command("verify")(verify)

@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from pyimgano.workbench.compare import Comparison
+    from pyimgano.workbench.compare.regressions import RegressionCheck
 
 __all__ = ["compare"]
 
@@ -92,7 +93,7 @@ def _print(found: Comparison, flips: int) -> None:
         print_text(line)
 
 
-def _tell(checks: list, *, as_json: bool) -> None:  # type: ignore[type-arg]
+def _tell(checks: list[RegressionCheck], *, as_json: bool) -> None:
     from pyimgano.workbench.commands.console import say
     from pyimgano.workbench.commands.printing import print_text
 
