@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pyimgano.core.errors import DatasetError, ImageError, ParameterError
-from pyimgano.datasets import defects_config, load_mask, load_regions, read_dataset, read_defects_config
+from pyimgano.datasets import (
+    defects_config,
+    inspect_samples,
+    load_mask,
+    load_regions,
+    read_dataset,
+    read_defects_config,
+)
 from pyimgano.datasets.saturation import DefectRule
 from pyimgano.workbench.config import load_run_config
 from pyimgano.workbench.evaluate import pixel_metrics, spro_metrics
@@ -318,6 +325,23 @@ def test_a_mask_that_the_config_does_not_explain_is_refused(loco: Path) -> None:
     Image.fromarray(mask[1:]).save(sample.masks[0])
     with pytest.raises(ImageError, match="64×47 pixels"):
         load_regions(sample, SHAPE, rules)
+
+
+def test_an_inspection_lists_every_mask_that_the_config_does_not_explain(loco: Path) -> None:
+    assert [problem for problem in inspect_samples(read_dataset(loco)).problems if "mask" in problem.kind] == []
+    config = loco / "pushpins" / "defects_config.json"
+    config.write_text(json.dumps(CONFIG[:2]), encoding="utf-8")
+    samples = read_dataset(loco)
+    found = [problem for problem in inspect_samples(samples).problems if problem.kind == "unexplained-mask"]
+    assert [problem.files[0].rsplit("ground_truth/")[1] for problem in found] == [
+        "structural_anomalies/000/000.png",
+        "structural_anomalies/001/000.png",
+    ]
+    assert "the value 7" in found[0].message
+    config.write_text(json.dumps([{**CONFIG[0], "pixel_value": 999}]), encoding="utf-8")
+    problem = next(problem for problem in inspect_samples(samples).problems if problem.kind == "defects-config")
+    assert problem.files == ("pushpins/defects_config.json",)
+    assert problem.message == "[0].pixel_value: 999"
 
 
 def test_a_run_on_locos_layout_reports_each_kind_and_their_mean(loco: Path) -> None:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Optional
 
 from pyimgano.core.batching import default_workers, read_ahead
 from pyimgano.core.contracts import Sample, Samples
-from pyimgano.core.errors import ImageError
+from pyimgano.core.errors import DatasetError, ImageError
 from pyimgano.core.files import sha256_bytes
 from pyimgano.core.images import IMAGE_SUFFIXES, decode_image, read_bytes, read_mask, to_rgb8
 from pyimgano.datasets.headers import describe_kind
+from pyimgano.datasets.saturation import DefectRule, defects_config, load_region, read_defects_config
 
 __all__ = ["Inspection", "Problem", "inspect_samples"]
 
@@ -29,7 +30,8 @@ class Problem:
     ----------
     kind : str
         ``"unreadable-image"``, ``"unusable-values"``, ``"unreadable-mask"``, ``"mask-size"``, ``"empty-mask"``,
-        ``"mask-without-image"``, ``"defective-without-mask"``, ``"duplicate-across-splits"`` or ``"duplicate-labels"``.
+        ``"mask-without-image"``, ``"unexplained-mask"`` (by the category's ``defects_config.json``),
+        ``"defects-config"``, ``"defective-without-mask"``, ``"duplicate-across-splits"`` or ``"duplicate-labels"``.
     files : tuple of str
         Relative to the dataset's root.
     message : str
@@ -177,16 +179,17 @@ def inspect_samples(
     items = samples.samples
     tallies: dict[str, _Tally] = {}
     facts: list[_Facts] = []
+    rules, unusable = _defect_rules(samples)
     threads = workers or default_workers()
     found = read_ahead(
-        lambda index: _examine(items[index], samples.root), len(items), ahead=2 * threads, workers=threads
+        lambda index: _examine(items[index], samples.root, rules), len(items), ahead=2 * threads, workers=threads
     )
     for index, fact in enumerate(found):
         facts.append(fact)
         tallies.setdefault(items[index].category or "", _Tally()).add(items[index], fact)
         if advance is not None:
             advance(1)
-    problems = [problem for fact in facts for problem in fact.problems]
+    problems = unusable + [problem for fact in facts for problem in fact.problems]
     problems += _duplicates(items, facts) + _bare_defects(items) + _orphan_masks(samples)
     return Inspection(
         root=samples.root,
@@ -202,7 +205,21 @@ def _relative(path: Path, root: Path) -> str:
     return Path(os.path.relpath(path, root)).as_posix()
 
 
-def _examine(sample: Sample, root: Path) -> _Facts:
+def _defect_rules(samples: Samples) -> tuple[dict[Path, dict[int, DefectRule]], list[Problem]]:
+    """Return config → what its pixel values mean, and the configs that cannot be used."""
+    rules: dict[Path, dict[int, DefectRule]] = {}
+    problems = []
+    for path in sorted({path for sample in samples.samples if (path := defects_config(sample)) is not None}):
+        try:
+            rules[path] = read_defects_config(path)
+        except DatasetError as error:
+            place = (error.where or "")[len(str(path)) :].lstrip(": ")
+            message = f"{place}: {error.message}" if place else error.message
+            problems.append(Problem("defects-config", (_relative(path, samples.root),), message))
+    return rules, problems
+
+
+def _examine(sample: Sample, root: Path, rules: Mapping[Path, Mapping[int, DefectRule]]) -> _Facts:
     """Decode one image and its masks."""
     digest = None
     try:
@@ -219,6 +236,7 @@ def _examine(sample: Sample, root: Path) -> _Facts:
             message = error.message + (f" ({error.hint})" if error.hint else "")
             problems.append(Problem("unusable-values", (sample.id,), message))
     height, width = image.shape[:2]
+    config = defects_config(sample)
     for path in sample.masks:
         name = _relative(path, root)
         try:
@@ -231,6 +249,11 @@ def _examine(sample: Sample, root: Path) -> _Facts:
             problems.append(Problem("mask-size", (name, sample.id), message))
         elif not mask.any() and len(sample.masks) == 1 and sample.label == 1:
             problems.append(Problem("empty-mask", (name, sample.id), "the mask of a defective image is all zero"))
+        elif config is not None and config in rules:
+            try:
+                load_region(path, sample, (height, width), rules[config])
+            except (DatasetError, ImageError) as error:
+                problems.append(Problem("unexplained-mask", (name, sample.id), error.message))
     model, depth = describe_kind(data, image)
     return _Facts(digest, (width, height), model, depth, float(image.min()), float(image.max()), tuple(problems))
 

@@ -20,7 +20,15 @@ from pyimgano.datasets.roles import MASKS
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["DEFECTS_CONFIG", "DefectRegion", "DefectRule", "defects_config", "load_regions", "read_defects_config"]
+__all__ = [
+    "DEFECTS_CONFIG",
+    "DefectRegion",
+    "DefectRule",
+    "defects_config",
+    "load_region",
+    "load_regions",
+    "read_defects_config",
+]
 
 DEFECTS_CONFIG = "defects_config.json"
 """In a category's folder, beside ``ground_truth``."""
@@ -132,10 +140,11 @@ def load_regions(sample: Sample, shape: tuple[int, int], rules: Mapping[int, Def
     DatasetError
         When a mask does not hold exactly one value beside 0, or one that the config does not list.
     """
-    return [_region(path, sample, shape, rules) for path in sample.masks]
+    return [load_region(path, sample, shape, rules) for path in sample.masks]
 
 
-def _region(path: Path, sample: Sample, shape: tuple[int, int], rules: Mapping[int, DefectRule]) -> DefectRegion:
+def load_region(path: Path, sample: Sample, shape: tuple[int, int], rules: Mapping[int, DefectRule]) -> DefectRegion:
+    """Return the defect of one of a sample's mask files; see :func:`load_regions`."""
     import numpy as np
 
     where = str(path)
