@@ -103,10 +103,10 @@ function decisionPanel(category, images, onChange) {
       showRate("review_good", found.reviewGood);
       showRate("review_defective", found.reviewDefective);
     }
-    for (const name of ["precision", "recall", "f1"]) {
-      live[name].textContent = percent(found[name]);
-      live[name].dataset.number = String(found[name]);
-    }
+    showRate("precision", found.precision);
+    showRate("recall", found.recall);
+    live.f1.textContent = percent(found.f1);
+    live.f1.dataset.number = String(found.f1);
     const above = countFrom(held, state.threshold);
     const own = state.threshold === calibrated.threshold && state.review === calibrated.review;
     remark.textContent = own
@@ -114,9 +114,8 @@ function decisionPanel(category, images, onChange) {
       : `Not the calibrated threshold: what that one promises does not hold here. ${above} of ${held.length} held-out ` +
         "good images score at least as high.";
     remark.classList.toggle("moved", !own);
-    const recall = found.recall;
-    const fpr = ratio(found.confusion.rejected_good, groups.good.length);
-    onChange(state.threshold, state.review, { fpr, recall, precision: found.precision });
+    onChange(state.threshold, state.review,
+      { fpr: found.overkill.value, recall: found.recall.value, precision: found.precision.value });
   }
 
   const note = groups.unlabelled.length

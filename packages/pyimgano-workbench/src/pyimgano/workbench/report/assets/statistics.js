@@ -93,8 +93,6 @@ function decide(good, defective, threshold, review) {
   const reviewGood = countFrom(good, lower) - rejectedGood;
   const reviewDefective = countFrom(defective, lower) - rejectedDefective;
   const passedDefective = defective.length - rejectedDefective - reviewDefective;
-  const precision = ratio(rejectedDefective, rejectedDefective + rejectedGood);
-  const recall = ratio(rejectedDefective, defective.length);
   return {
     confusion: {
       rejected_defective: rejectedDefective,
@@ -108,8 +106,8 @@ function decide(good, defective, threshold, review) {
     escape: rate(passedDefective, defective.length),
     reviewGood: rate(reviewGood, good.length),
     reviewDefective: rate(reviewDefective, defective.length),
-    precision,
-    recall,
-    f1: ratio(2 * rejectedDefective, rejectedDefective + rejectedGood + defective.length),
+    precision: rate(rejectedDefective, rejectedDefective + rejectedGood),
+    recall: rate(rejectedDefective, defective.length),
+    f1: defective.length ? (2 * rejectedDefective) / (rejectedDefective + rejectedGood + defective.length) : null,
   };
 }
