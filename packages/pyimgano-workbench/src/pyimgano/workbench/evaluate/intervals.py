@@ -102,12 +102,15 @@ def auroc_interval(
     -----
     DeLong's variance is estimated from the same ranks as the AUROC. It is 0 where defective and good images are
     separated perfectly, or all have the same score, and would claim to know the AUROC exactly from however few images.
-    Near that end it is too small as well: in simulations with normal scores its 95 % interval held the true AUROC in as
-    few as 81 % of the draws (20 or 5 defective images, AUROC ≥ 0.95; also 100 defective and 400 good ones at 0.99).
-    Newcombe takes the variance as a function of the *true* AUROC (Hanley and McNeil's, for exponential scores) and
-    returns every value that is compatible with the one seen: it keeps a width where DeLong loses it, but covers less
-    where the spreads of good and defective scores differ (90 %). Together they covered at least 95 % in each of 33
-    settings, 0 to 80 % wider than DeLong's alone.
+    Near that end it is too small as well. In simulations with normal scores (33 settings of AUROC, numbers of images
+    and spread of the defective scores, 1,500 draws each) its 95 % interval held the true AUROC in 81 % of the draws
+    with 20 defective images at 0.97, and in 84 % with 100 of them and 400 good ones at 0.99. Newcombe takes the
+    variance as a function of the *true* AUROC (Hanley and McNeil's, for exponential scores) and returns every value
+    that is compatible with the one seen: it keeps a width where DeLong's loses it, but covers less (90 %) where the
+    spreads of good and defective scores differ much. Together they held it in at least 95 % in every setting, mostly
+    hardly wider than DeLong's alone, 2.2 times as wide at most.
+
+    Images are taken as independent. Several views of one part are not: then it is too narrow.
 
     References
     ----------
