@@ -27,6 +27,9 @@ class ParetoTail:
     reaches, u + σ/ξ · ((n · alpha / N)^−ξ − 1). Where alpha is at least N / n there is nothing to extrapolate, and the
     threshold is the held-out quantile.
 
+    The estimate is optimistic where it reaches far. Simulated with normal, exponential and t(4) scores and n = 100, the
+    mean overkill was 1.1 · alpha at alpha = 5/n, 1.3 to 1.5 · alpha at 1/n, and 1.8 to 2 · alpha at 1/(2n).
+
     Parameters
     ----------
     tail : float
@@ -48,7 +51,7 @@ class ParetoTail:
     """
 
     def __init__(
-        self, *, tail: float = 0.2, fit: str = "pwm", min_exceedances: int = 20, extrapolation: float = 4.0
+        self, *, tail: float = 0.2, fit: str = "pwm", min_exceedances: int = 20, extrapolation: float = 2.0
     ) -> None:
         require(0.0 < tail < 1.0, "tail", tail, "a share between 0 and 1")
         require(fit in ("pwm", "mle"), "fit", fit, "'pwm' or 'mle'")
@@ -109,7 +112,7 @@ class ParetoTail:
 
     def guarantee(self, alpha: float, n: int) -> str:
         """Say that it is an estimate, and of what."""
-        far = ", which lies beyond the held-out scores themselves" if alpha * n < 1.0 else ""
+        far = " (so far out, expect 1.3 to 2 times as many)" if alpha * n < 2.0 else ""
         return (
             f"None: that {alpha:g} of new good images are rejected is the estimate of a generalised Pareto tail fitted "
             f"to the largest of n = {n} held-out scores{far}."
@@ -150,7 +153,7 @@ def _likelihood(excess: np.ndarray) -> tuple[float, float]:
         return math.log(scale) + shape if shape >= LOWEST_SHAPE else math.inf
 
     # ξ grows with the step: the search begins where ξ reaches its lowest value.
-    low, high = -40.0, 0.0
+    low, high = -30.0, 0.0  # at -30, θ is within 1e-13 of its limit
     for _ in range(80):
         middle = (low + high) / 2.0
         low, high = (middle, high) if law(middle)[0] < LOWEST_SHAPE else (low, middle)

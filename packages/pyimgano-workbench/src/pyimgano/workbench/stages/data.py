@@ -69,7 +69,7 @@ class CategoryData:
     def split(self) -> dict[str, Any]:
         """Return the ids of the three sets and their fingerprints, JSON-friendly."""
         sets = {"fit": self.fit, "calibration": self.calibration, "test": self.test}
-        split = {
+        split: dict[str, Any] = {
             **{name: [sample.id for sample in samples] for name, samples in sets.items()},
             "calibration_source": self.calibration_source,
             "fingerprints": self.fingerprints,
