@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+from pyimgano.core.detector import BaseDetector
 from pyimgano.core.errors import CheckpointError
 from pyimgano.core.state import DETECTOR_JSON, STATE_FILE, read_state, write_state
 
@@ -94,3 +95,24 @@ def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path):
     (tmp_path / "file").write_text("in the way", encoding="utf-8")
     with pytest.raises(CheckpointError, match="cannot make the folder"):
         write_state(tmp_path / "file" / "state", ARRAYS, {})
+
+
+def test_a_detector_that_has_no_parameters_and_so_no_constructor_is_saved_and_loaded(tmp_path):
+    class Brightness(BaseDetector):
+        def _fit(self, images):
+            self.mean_ = float(np.mean([image.mean() for batch in images for image in batch]))
+
+        def _infer_batch(self, batch, *, maps):
+            return np.array([abs(image.mean() - self.mean_) for image in batch]), None
+
+        def _get_state(self):
+            return {"mean": np.array([self.mean_])}, {}
+
+        def _set_state(self, arrays, facts):
+            self.mean_ = float(arrays["mean"][0])
+
+    images = [np.full((4, 4, 3), value, np.uint8) for value in (10, 20, 90)]
+    detector = Brightness().fit(images[:2])
+    assert detector.get_params() == {}
+    detector.save(tmp_path / "saved")
+    assert list(Brightness.load(tmp_path / "saved").decision_function(images)) == [5.0, 5.0, 75.0]

@@ -249,7 +249,8 @@ class BaseDetector(ABC):
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the constructor's parameters and their values (``deep`` is there for scikit-learn)."""
-        names = [name for name in inspect.signature(type(self).__init__).parameters if name != "self"]
+        # Asked of the class: a detector without parameters has object's __init__, which claims to take anything.
+        names = list(inspect.signature(type(self)).parameters)
         return {name: getattr(self, name) for name in names}
 
     def set_params(self: D, **params: Any) -> D:
