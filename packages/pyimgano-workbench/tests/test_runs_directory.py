@@ -48,7 +48,8 @@ def test_finishing_gives_the_final_name_and_removes_the_scratch(config: RunConfi
         run.finish({"categories": []})
     assert run.complete
     assert not run.path.name.endswith(".incomplete")
-    assert sorted(entry.name for entry in run.path.iterdir()) == ["config.json", "environment.json", "report.json"]
+    found = sorted(entry.name for entry in run.path.iterdir())
+    assert found == ["config.json", "environment.json", "report.html", "report.json"]
     report = open_run(run.path).report()
     assert (report["schema_version"], report["run"]) == (1, run.path.name)
     with pytest.raises(RunError, match="already complete"):

@@ -265,8 +265,6 @@ class RunDirectory:
         if self.complete:
             raise RunError("the run is already complete", where=str(self.path))
         shutil.rmtree(self.path / ".scratch", ignore_errors=True)
-        for part in self.path.rglob(".*.part"):  # files that a killed process was writing
-            part.unlink()
         # Again, now that the accelerator is known: the beginning imported no torch to ask for it.
         dump_json(describe_environment(self._model_distribution()), self.path / ENVIRONMENT_JSON)
         stamp = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -285,6 +283,8 @@ class RunDirectory:
 
     def seal(self) -> None:
         """Make the report page of a directory that has its ``report.json``, and give it the final name."""
+        for part in self.path.rglob(".*.part"):  # files that a killed process was writing
+            part.unlink()
         self._make_page()
         if self._lock is not None:
             self._lock.release()  # Windows renames no folder with an open file
