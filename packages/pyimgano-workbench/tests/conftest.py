@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 from pathlib import Path
 from typing import Callable
 
@@ -53,3 +54,39 @@ def make_cells(cell_images: dict[str, list[np.ndarray]]) -> Callable[..., Path]:
         return root
 
     return make
+
+
+@pytest.fixture(scope="session")
+def texture_runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Complete runs on the demo's textures: ``coarse`` and ``fine`` of the same images, ``one`` of one category."""
+    from pyimgano.workbench.config import load_run_config
+    from pyimgano.workbench.demo import write_textures
+    from pyimgano.workbench.training import run_recipe
+
+    folder = tmp_path_factory.mktemp("texture-runs")
+    write_textures(folder / "textures", seed=0)
+    made = {}
+    for name, size, categories in (
+        ("coarse", 16, ("brick", "grass")),
+        ("fine", 48, ("brick", "grass")),
+        ("one", 16, ("brick",)),
+    ):
+        flags = {
+            "dataset.root": folder / "textures",
+            "dataset.categories": list(categories),
+            "model.name": "pixel-gaussian",
+            "model.params": {"input_size": size},
+            "calibration.alpha": 0.1,
+            "output.dir": folder / "runs",
+            "output.name": name,
+            "output.report": False,
+            "output.thumbnails": 0,
+        }
+        made[name] = run_recipe(load_run_config(flags=flags)).path
+    return made
+
+
+@pytest.fixture
+def copied_runs(texture_runs: dict[str, Path], tmp_path: Path) -> dict[str, Path]:
+    """The same runs elsewhere, without their dataset, to be changed at will."""
+    return {name: Path(shutil.copytree(path, tmp_path / "moved" / name)) for name, path in texture_runs.items()}
