@@ -59,6 +59,7 @@ def _story(result: DemoResult) -> list[str]:
         f"dataset   {result.dataset}",
         f"config    {result.config}",
         f"run       {run}",
+        f"page      {run / 'report.html'}",
         f"overlays  {result.pictures / 'overlays'}",
         "",
         "Next:",

@@ -120,12 +120,15 @@ def _check_data(config: RunConfig) -> None:
 
 def _tell(run: RunDirectory) -> None:
     from pyimgano.workbench.commands.console import say
+    from pyimgano.workbench.report import REPORT_HTML
     from pyimgano.workbench.summary import run_summary
 
     say()
     for line in run_summary(run):
         say(line)
     say(f"run: {run.path}")
+    if (run.path / REPORT_HTML).is_file():
+        say(f"page: {run.path / REPORT_HTML}")
     say(f'next: pyimgano infer --from-run "{run.path}" IMAGES')
 
 

@@ -16,7 +16,7 @@ function leaderboard(means) {
     ...SHOWN.map(([name, title, digits, factor]) => ({ title, numeric: true, value: (row) => row[name] && row[name].mean,
       cell: (row) => el("span", { "data-number": String(row[name] && row[name].mean) }, spreadText(row[name], digits, factor)) })),
     { title: "failed", numeric: true, value: (row) => row.n_failed, cell: (row) => String(row.n_failed || 0) }];
-  const height = Math.min(520, 50 + ROW_HEIGHT * means.length);
+  const height = Math.min(520, 44 + ROW_HEIGHT * means.length);
   return dataTable(columns, means, { label: "leaderboard", height, sort: { column: 2, down: true } }).node;
 }
 
@@ -68,7 +68,7 @@ function benchmarkPage(page) {
       failed.length > 0 && el("p", { class: "warning" }, `${failed.length} of ${plural(rows.length, "run")} failed; see below.`)),
     section("Leaderboard", leaderboard(means), el("p", { class: "quiet" }, "mean ± standard deviation over the seeds; " +
       "over several categories, of the mean over the categories")),
-    section("Charts", el("div", { class: "columns" }, metricBars(means, "image_auroc", "image AUROC"),
+    section("Charts", el("div", { class: "charts wide" }, metricBars(means, "image_auroc", "image AUROC"),
       metricBars(means, "pixel_aupro", "AUPRO"),
       timed.length > 1 && scatter({ title: "image AUROC against the time for one image", xLabel: "latency, ms",
         yLabel: "image AUROC", yDomain: [Math.max(0, Math.min(...pick("image_auroc")) - 0.05), 1],
@@ -86,7 +86,7 @@ function benchmarkPage(page) {
       { title: "status", value: (row) => row.status, cell: (row) => row.status },
       ...SHOWN.map(([key, title, digits, factor = 1]) => ({ title, numeric: true, value: (row) => row[key],
         cell: (row) => (known(row[key]) ? (factor * row[key]).toFixed(digits) : "–") })),
-    ], rows, { label: "runs", height: Math.min(520, 50 + ROW_HEIGHT * rows.length) }).node),
+    ], rows, { label: "runs", height: Math.min(520, 44 + ROW_HEIGHT * rows.length) }).node),
   ].filter(Boolean));
 }
 

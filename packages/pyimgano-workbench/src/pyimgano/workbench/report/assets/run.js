@@ -36,7 +36,7 @@ function overview(report) {
 }
 
 function metricTable(metrics) {
-  const columns = [{ title: "metric" }, { title: "value", numeric: true }, { title: "95 % interval" }, { title: "n" },
+  const columns = [{ title: "metric" }, { title: "value", numeric: true }, { title: "95 % interval", numeric: true }, { title: "n" },
     { title: "how" }];
   const rows = Object.entries(metrics).map(([name, metric]) => {
     const how = [metric.reason, metric.interval_method, known(metric.limit) && `to FPR ${metric.limit}`,
