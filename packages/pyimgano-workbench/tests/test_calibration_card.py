@@ -122,3 +122,38 @@ def test_what_is_no_card_is_refused(data: object) -> None:
     with pytest.raises(RunError, match=r"not a calibration card") as caught:
         CalibrationCard.from_json(data, where="card.json")  # type: ignore[arg-type]
     assert caught.value.where == "card.json"
+
+
+def test_the_card_of_an_older_program_is_refused_with_what_to_do() -> None:
+    old = {**card_of(np.arange(40.0)).to_json(), "schema_version": 1}
+    with pytest.raises(RunError, match="not a calibration card of version 2: 1") as caught:
+        CalibrationCard.from_json(old, where="card.json")
+    assert "pyimgano train --config RUN/config.json" in str(caught.value.hint)
+
+
+def test_the_decision_has_three_outcomes_where_there_is_a_review_band() -> None:
+    scores = np.random.default_rng(0).normal(size=99)
+    card = calibrate(scores, method="conformal", params={}, alpha=0.05, review_alpha=0.2, fingerprint="f")
+    low, high = card.review_threshold, card.threshold
+    assert low is not None
+    outcomes = {np.nextafter(low, -9): "good", low: "review", np.nextafter(high, -9): "review", high: "defective"}
+    assert [card.decision(score) for score in outcomes] == list(outcomes.values())
+    assert (scores >= high).sum() == 4
+    assert (scores >= low).sum() == 19
+    assert "with 0.2" in card.guarantee
+
+
+def test_the_card_describes_the_scores_that_it_rests_on() -> None:
+    scores = np.random.default_rng(1).gamma(2.0, size=57)
+    card = card_of(scores)
+    assert card.distribution == {
+        "min": scores.min(),
+        "q05": pytest.approx(np.quantile(scores, 0.05)),
+        "q25": pytest.approx(np.quantile(scores, 0.25)),
+        "median": pytest.approx(np.median(scores)),
+        "q75": pytest.approx(np.quantile(scores, 0.75)),
+        "q95": pytest.approx(np.quantile(scores, 0.95)),
+        "max": scores.max(),
+        "mean": pytest.approx(scores.mean()),
+        "sd": pytest.approx(scores.std(ddof=1)),
+    }

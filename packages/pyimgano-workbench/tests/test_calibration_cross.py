@@ -69,6 +69,9 @@ def test_cross_conformal_needs_as_many_images_as_split_conformal_but_holds_none_
     with pytest.raises(CalibrationError) as caught:
         require_images(create_method("conformal"), 0.05, 4, where="category 'a'", available=20)
     assert "cross-conformal" in str(caught.value.hint)
+    with pytest.raises(CalibrationError) as caught:
+        require_images(create_method("conformal"), 0.05, 4, where="category 'a'", available=18)
+    assert "cross-conformal" not in str(caught.value.hint)  # it would be refused as well
 
 
 @pytest.fixture

@@ -60,6 +60,13 @@ def test_scores_without_a_spread_are_refused_where_one_is_needed(scores: list, n
         calibrate(scores, method=name, params=params, alpha=0.05, fingerprint="f")
 
 
+def test_a_pixel_threshold_that_cannot_be_found_is_told_as_one() -> None:
+    scores = np.random.default_rng(4).normal(size=50)
+    with pytest.raises(CalibrationError, match="all of them are equal") as caught:
+        calibrate(scores, method="mean-sigma", params={}, alpha=0.05, fingerprint="f", map_maxima=np.ones(50))
+    assert "pixel threshold" in str(caught.value.where)
+
+
 @pytest.mark.parametrize("shape", [-0.4, -0.2, 0.0, 0.2, 0.4])
 @pytest.mark.parametrize("fit", ["pwm", "mle"])
 def test_the_tail_of_a_pareto_law_is_found(fit: str, shape: float) -> None:

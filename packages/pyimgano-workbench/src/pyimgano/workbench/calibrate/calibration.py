@@ -96,7 +96,11 @@ def calibrate(
     pixel_threshold = None
     if maxima is not None:
         pixel_way = create_method(pixel_name, pixel_params)
-        pixel_threshold = _threshold(pixel_way, pixel_name, maxima, defect_maps, pixel_alpha)
+        try:
+            pixel_threshold = _threshold(pixel_way, pixel_name, maxima, defect_maps, pixel_alpha)
+        except CalibrationError as error:
+            error.where = error.where or "the pixel threshold, from the maxima of the maps (calibration.pixel_method)"
+            raise
     interval = _interval(way, values, alpha, threshold)
     has_maps = pixel_threshold is not None
     return CalibrationCard(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
+from pyimgano.core.conformal import images_needed
 from pyimgano.core.errors import CalibrationError
 from pyimgano.workbench.calibrate.methods import ThresholdMethod, folds_of, takes_defects, uses_alpha
 
@@ -91,7 +92,7 @@ def require_images(
     use = f"use --set {' or '.join(ways)}, bring" if ways else "bring"
     what = "good images" if source == "cross" else "held-out good images"
     alternatives = "calibration.method=quantile, which guarantees nothing"
-    if source == "hold-out" and folds_of(method) is None:
+    if source == "hold-out" and folds_of(method) is None and images_needed(alpha) <= available:
         alternatives = f"calibration.method=cross-conformal, which holds none of the {available} out, or {alternatives}"
     raise CalibrationError(
         f"alpha = {alpha:g} needs at least {needed} {what}, there are {n}",

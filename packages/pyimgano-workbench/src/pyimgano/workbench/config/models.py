@@ -130,7 +130,7 @@ class CalibrationConfig(_Frozen):
         "conformal",
         description="'conformal' bounds the overkill of new images by alpha; 'cross-conformal' is for few images; "
         "'quantile' takes the held-out quantile; or any component of kind 'threshold' "
-        "(`pyimgano components list --kind threshold`).",
+        "(`pyimgano components list --tag threshold`).",
     )
     alpha: float = Field(0.05, gt=0.0, lt=1.0, description="Overkill to allow: the share of good images rejected.")
     holdout: Annotated[Union[int, float], BeforeValidator(_holdout)] = Field(
@@ -189,6 +189,11 @@ class EvaluationConfig(_Frozen):
         "auto",
         description="Pixel metrics: 'auto' where the model has maps and the dataset has masks; true makes their "
         "absence an error; false leaves them out.",
+    )
+    pixel_mode: Literal["exact", "binned"] = Field(
+        "exact",
+        description="'exact' keeps the scores of all defective pixels (8 bytes and more each) and reads images with "
+        "defects twice; 'binned' reads once, keeps a histogram, and gives each metric with the error that it may have.",
     )
     aupro_limits: Annotated[list[_Rate], AfterValidator(_distinct)] = Field(
         default_factory=lambda: [0.3, 0.05],
