@@ -7,7 +7,7 @@ from pyimgano.workbench.evaluate.delong import AurocDifference, delong_differenc
 from pyimgano.workbench.evaluate.images import image_curves, image_metrics
 from pyimgano.workbench.evaluate.intervals import auroc_interval, clopper_pearson, proportion
 from pyimgano.workbench.evaluate.metric import Metric
-from pyimgano.workbench.evaluate.pixels import pixel_metrics, undefined_pixel_metrics
+from pyimgano.workbench.evaluate.pixels import PixelResults, pixel_metrics, undefined_pixel_metrics
 from pyimgano.workbench.evaluate.ranking import Ranking
 from pyimgano.workbench.evaluate.spool import MapSpool
 from pyimgano.workbench.evaluate.spro import SproResults, spro_metrics
@@ -16,6 +16,7 @@ __all__ = [
     "AurocDifference",
     "MapSpool",
     "Metric",
+    "PixelResults",
     "Ranking",
     "SproResults",
     "auroc_interval",

@@ -6,7 +6,7 @@ defective. Every threshold is finite, and can be typed in to get the point.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pyimgano.core.errors import ParameterError
 
@@ -72,63 +72,78 @@ def roc_points(ranking: Ranking) -> np.ndarray:
     """Return (n, 3): false-positive rate, recall, threshold; from (0, 0) to (1, 1)."""
     import numpy as np
 
-    values, counts, below, up_to = ranking.tallies()
-    recall = np.cumsum(counts[::-1])[::-1] / ranking.n_defective
-    return _steps(ranking, recall, _rows(recall, below / ranking.n_good), values, below, up_to)
+    parts = []
+    for step in ranking.steps():
+        recall, fpr = step.true / ranking.n_defective, step.false / ranking.n_good
+        rows = _rows(ranking, fpr, recall)
+        lower = (step.true - step.counts) / ranking.n_defective
+        before = np.stack([step.before[rows] / ranking.n_good, lower[rows]], axis=1)
+        parts.append(_corners(step.values[rows], before, np.stack([fpr[rows], recall[rows]], axis=1)))
+    return _closed(ranking, parts)
 
 
 def pro_points(ranking: Ranking, n_regions: int) -> np.ndarray:
     """Return (n, 3): false-positive rate, mean overlap with the regions, threshold; from (0, 0) to (1, 1)."""
     import numpy as np
 
-    values, _, below, up_to = ranking.tallies()
-    overlap = np.minimum(ranking.overlaps(n_regions), 1.0)
-    return _steps(ranking, overlap, _rows(overlap, below / ranking.n_good), values, below, up_to)
+    parts = []
+    for step in ranking.steps():
+        if step.overlap is None or step.overlap_before is None:
+            raise ValueError("the overlap with regions needs the weights of the pixels")
+        overlap, fpr = np.minimum(step.overlap / n_regions, 1.0), step.false / ranking.n_good
+        rows = _rows(ranking, fpr, overlap)
+        lower = np.minimum(step.overlap_before[rows] / n_regions, 1.0)
+        before = np.stack([step.before[rows] / ranking.n_good, lower], axis=1)
+        parts.append(_corners(step.values[rows], before, np.stack([fpr[rows], overlap[rows]], axis=1)))
+    return _closed(ranking, parts)
 
 
 def pr_points(ranking: Ranking) -> np.ndarray:
     """Return (n, 3): recall, precision, threshold, at the scores of what is defective (where AP is summed)."""
     import numpy as np
 
-    values, counts, below, _ = ranking.tallies()
-    true = np.cumsum(counts[::-1])[::-1]
-    precision = true / (true + (ranking.n_good - below))
-    recall = true / ranking.n_defective
-    rows = _rows(recall, precision)
-    return np.stack([recall[rows], precision[rows], values[rows].astype(np.float64)], axis=1)[::-1]
+    parts = []
+    for step in ranking.steps():
+        recall, precision = step.true / ranking.n_defective, step.true / (step.true + step.false)
+        rows = _rows(ranking, recall, precision)
+        parts.append(np.stack([recall[rows], precision[rows], step.values[rows].astype(np.float64)], axis=1))
+    return np.concatenate(parts)
 
 
-def _rows(first: Any, second: Any) -> np.ndarray:
+def _rows(ranking: Ranking, first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Choose thresholds so that no rate moves by more than 1 / GRID between two of them, unless it does so at one."""
     import numpy as np
 
-    if first.size <= 2 * GRID:
+    if ranking.size <= 2 * GRID:
         return np.arange(first.size)
-    cells = [np.floor(rate * GRID) for rate in (first, second)]
     changes = np.zeros(first.size, dtype=np.bool_)
-    for cell in cells:
+    changes[[0, -1]] = True
+    for rate in (first, second):
+        cell = np.floor(rate * GRID)
         moved = np.flatnonzero(cell[1:] != cell[:-1])
         changes[moved] = True
         changes[moved + 1] = True
-    changes[[0, -1]] = True
     return np.flatnonzero(changes)
 
 
-def _steps(
-    ranking: Ranking, height: np.ndarray, rows: np.ndarray, values: np.ndarray, below: np.ndarray, up_to: np.ndarray
-) -> np.ndarray:
-    """Return the curve's corners: before and after each chosen defective score, from the highest down."""
+def _corners(values: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """Return two points per defective score: with the threshold just above it, and at it."""
     import numpy as np
 
-    higher = np.append(height[1:], 0.0)  # while the threshold is still above the score
-    at = values[rows].astype(np.float64)
-    total = float(ranking.n_good)
-    after = np.stack([(total - below[rows]) / total, height[rows], at], axis=1)
-    before = np.stack([(total - up_to[rows]) / total, higher[rows], np.nextafter(at, np.inf)], axis=1)
-    corners = np.stack([after, before], axis=1).reshape(-1, 3)[::-1]
-    top = max(float(at[-1]), ranking.highest_good)
-    ends = np.array([[0.0, 0.0, np.nextafter(top, np.inf)], [1.0, 1.0, min(float(at[0]), ranking.lowest_good)]])
-    curve = np.concatenate([ends[:1], corners, ends[1:]])
+    at = values.astype(np.float64)
+    above = np.column_stack([before, np.minimum(np.nextafter(at, np.inf), np.finfo(np.float64).max)])
+    return np.stack([above, np.column_stack([after, at])], axis=1).reshape(-1, 3)
+
+
+def _closed(ranking: Ranking, parts: list[np.ndarray]) -> np.ndarray:
+    """Return the whole curve with both ends, no point twice."""
+    import numpy as np
+
+    corners = np.concatenate(parts)
+    top = max(float(corners[0, 2]), ranking.highest_good)
+    first = [0.0, 0.0, min(float(np.nextafter(top, np.inf)), float(np.finfo(np.float64).max))]
+    last = [1.0, 1.0, min(float(corners[-1, 2]), ranking.lowest_good)]
+    curve = np.concatenate([[first], corners, [last]])
     same = np.all(curve[1:, :2] == curve[:-1, :2], axis=1)
     return curve[np.append(True, ~same)]
 

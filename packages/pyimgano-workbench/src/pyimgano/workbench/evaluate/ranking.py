@@ -1,18 +1,48 @@
 """Threshold-free metrics, exact, from the scores of defective things and a stream of good ones.
 
 AUROC, AP, F1max and AUPRO change only where a threshold passes the score of something *defective*. So the defective
-scores are kept sorted, and good ones, in chunks of any size, only counted against them. Memory: the defective scores
-and one chunk, however many good pixels there are.
+scores are kept sorted, and good ones only counted against them. Memory: the defective scores and a few tens of MB,
+however many good pixels there are.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Optional
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple, Optional
+
+from pyimgano.workbench.evaluate.counting import GoodCounts, Sifted
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["Ranking"]
+__all__ = ["Ranking", "Steps"]
+
+BLOCK = 1 << 17
+"""Thresholds that are looked at together."""
+
+
+class Steps(NamedTuple):
+    """Some of the distinct defective scores, from the highest down, and what is found with each as the threshold.
+
+    Attributes
+    ----------
+    values : ndarray
+        The scores.
+    counts, true : ndarray of int
+        Defective ones with that score; with at least that score.
+    before, false : ndarray of int
+        Good ones with more than that score; with at least that score.
+    overlap_before, overlap : ndarray or None
+        Summed weight of the defective ones likewise.
+    """
+
+    values: np.ndarray
+    counts: np.ndarray
+    true: np.ndarray
+    before: np.ndarray
+    false: np.ndarray
+    overlap_before: Optional[np.ndarray]
+    overlap: Optional[np.ndarray]
 
 
 class Ranking:
@@ -21,9 +51,11 @@ class Ranking:
     Parameters
     ----------
     defective : ndarray, (m,)
-        Scores of all defective images (or pixels), m ≥ 1.
-    weights : ndarray, (m,) float, optional
-        Weight of each in AUPRO: 1 / size of its region.
+        Scores of all defective images (or pixels), m ≥ 1, finite.
+    weights : ndarray, optional
+        Weight of each in AUPRO, 1 / size of its region: (m,), or (r,) where ``regions`` is given.
+    regions : ndarray, (m,) int, optional
+        The region that each belongs to, a position in ``weights``: less memory than a weight for each.
 
     Attributes
     ----------
@@ -33,34 +65,73 @@ class Ranking:
         The range of the good scores so far.
     """
 
-    def __init__(self, defective: np.ndarray, weights: Optional[np.ndarray] = None) -> None:
+    def __init__(
+        self, defective: np.ndarray, weights: Optional[np.ndarray] = None, *, regions: Optional[np.ndarray] = None
+    ) -> None:
         import numpy as np
 
-        values = np.asarray(defective).ravel()
-        order = np.argsort(values, kind="stable")
-        values = values[order]
-        first = np.flatnonzero(np.concatenate(([True], values[1:] != values[:-1])))
+        values = _floats(defective)
         self.n_defective = int(values.size)
-        self.n_good = 0
-        self._values = values[first]
-        self._counts = np.diff(np.append(first, values.size))
-        self._weights = None if weights is None else np.add.reduceat(np.asarray(weights)[order], first)
-        self._below = np.zeros(first.size, dtype=np.int64)
-        self._up_to = np.zeros(first.size, dtype=np.int64)
-        self.lowest_good = float("inf")
-        self.highest_good = float("-inf")
+        order: Optional[np.ndarray] = None
+        if weights is None:
+            values = np.sort(values)
+        elif regions is not None and values.dtype == np.float32:
+            values, order = _sorted_together(values, np.asarray(regions))
+        else:
+            order = np.argsort(values, kind="stable")
+            values = values[order]
+            order = order if regions is None else np.asarray(regions)[order]
+        new = np.empty(values.size, dtype=np.bool_)
+        new[0] = True
+        np.not_equal(values[1:], values[:-1], out=new[1:])
+        first = np.flatnonzero(new)
+        self._counts = np.diff(np.append(first, values.size)).astype(np.int32)
+        self._values = values if first.size == values.size else values[first]
+        del values, new
+        self._weights = None
+        if order is not None and weights is not None:
+            each = np.asarray(weights, dtype=np.float64).take(order)
+            del order
+            self._weights = each if first.size == each.size else np.add.reduceat(each, first)
+        del first
+        self._good = GoodCounts(self._values)
+
+    @property
+    def n_good(self) -> int:
+        """Number of good scores so far."""
+        return self._good.total
+
+    @property
+    def lowest_good(self) -> float:
+        """Lowest good score so far."""
+        return self._good.lowest
+
+    @property
+    def highest_good(self) -> float:
+        """Highest good score so far."""
+        return self._good.highest
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of the scores: float32 or float64."""
+        return self._values.dtype
+
+    @property
+    def size(self) -> int:
+        """Number of distinct defective scores."""
+        return int(self._values.size)
 
     def add_good(self, scores: np.ndarray) -> None:
-        """Count a chunk of good scores, (n,) of the same dtype as the defective ones."""
-        import numpy as np
+        """Count a chunk of good scores, (n,) of the same dtype as the defective ones, finite."""
+        self._good.add_scores(_floats(scores).astype(self._values.dtype, copy=False))
 
-        chunk = np.sort(np.asarray(scores).ravel())
-        self._below += np.searchsorted(chunk, self._values, side="left")
-        self._up_to += np.searchsorted(chunk, self._values, side="right")
-        self.n_good += int(chunk.size)
-        if chunk.size:
-            self.lowest_good = min(self.lowest_good, float(chunk[0]))
-            self.highest_good = max(self.highest_good, float(chunk[-1]))
+    def sift(self, scores: np.ndarray) -> Sifted:
+        """Do what can be done by any thread of counting (n,) good scores; :meth:`add` does the rest."""
+        return self._good.sift(_floats(scores).astype(self._values.dtype, copy=False))
+
+    def add(self, sifted: Sifted) -> None:
+        """Count good scores that went through :meth:`sift`; by one thread."""
+        self._good.add(sifted)
 
     def tallies(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Return four arrays (k,), one row per distinct defective score in ascending order.
@@ -74,45 +145,62 @@ class Ranking:
         below, up_to : ndarray of int
             How many good ones score less than it, and at most it.
         """
-        return self._values, self._counts, self._below, self._up_to
+        import numpy as np
+
+        below, tied = self._good.below(), self._good.tied()
+        up_to = below.copy() if tied is None else below + tied
+        return self._values, self._counts.astype(np.int64), below.copy(), up_to
+
+    def steps(self) -> Iterator[Steps]:
+        """Yield all distinct defective scores, from the highest down, some at a time."""
+        import numpy as np
+
+        below, tied = self._good.below(), self._good.tied()
+        true, overlap = 0, 0.0
+        for stop in range(self.size, 0, -BLOCK):
+            part = slice(max(0, stop - BLOCK), stop)
+            counts = self._counts[part][::-1]
+            found = true + np.cumsum(counts, dtype=np.int64)
+            false = self.n_good - below[part][::-1]
+            before = false if tied is None else false - tied[part][::-1]
+            heights: Optional[np.ndarray] = None
+            if self._weights is not None:
+                heights = np.cumsum(np.append(overlap, self._weights[part][::-1]))
+            lower = None if heights is None else heights[:-1]
+            upper = None if heights is None else heights[1:]
+            yield Steps(self._values[part][::-1], counts, found, before, false, lower, upper)
+            true = int(found[-1])
+            overlap = overlap if heights is None else float(heights[-1])
 
     def auroc(self) -> float:
         """Return the area under the ROC curve: P(defective > good) + P(defective = good) / 2."""
         import numpy as np
 
-        wins = float(np.dot(self._counts.astype(np.float64), (self._below + self._up_to).astype(np.float64))) / 2.0
-        return wins / (float(self.n_defective) * float(self.n_good))
-
-    def _true_and_false_positives(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return, per distinct defective score, how many defective and good ones score at least as high."""
-        import numpy as np
-
-        return np.cumsum(self._counts[::-1])[::-1], self.n_good - self._below
+        lost = 0.0  # twice the pairs in which the good one is higher, or as high: half
+        for step in self.steps():
+            lost += float(np.dot(step.counts.astype(np.float64), (step.before + step.false).astype(np.float64)))
+        return 1.0 - lost / 2.0 / (float(self.n_defective) * float(self.n_good))
 
     def average_precision(self) -> float:
         """Return Σ (recall step) · precision over the distinct thresholds (no interpolation)."""
         import numpy as np
 
-        true, false = self._true_and_false_positives()
-        precision = true / (true + false)
-        return float(np.sum(self._counts / self.n_defective * precision))
+        total = 0.0
+        for step in self.steps():
+            total += float(np.sum(step.counts * (step.true / (step.true + step.false))))
+        return total / self.n_defective
 
     def f1_max(self) -> tuple[float, float]:
         """Return the largest F1 of all thresholds, and the highest threshold that reaches it (defective is ≥)."""
         import numpy as np
 
-        true, false = self._true_and_false_positives()
-        f1 = 2.0 * true / (true + false + self.n_defective)
-        best = int(np.flatnonzero(f1 == f1.max())[-1])
-        return float(f1[best]), float(self._values[best])
-
-    def overlaps(self, n_regions: int) -> np.ndarray:
-        """Return (k,) the mean overlap with the regions at each distinct defective score, ascending in the score."""
-        import numpy as np
-
-        if self._weights is None:
-            raise ValueError("the overlap with regions needs the weights of the pixels")
-        return np.asarray(np.cumsum(self._weights[::-1])[::-1] / n_regions)
+        largest, threshold = -1.0, 0.0
+        for step in self.steps():
+            f1 = 2.0 * step.true / (step.true + step.false + self.n_defective)
+            best = int(np.argmax(f1))  # the first, which is the highest threshold
+            if f1[best] > largest:
+                largest, threshold = float(f1[best]), float(step.values[best])
+        return largest, threshold
 
     def aupro(self, limit: float, n_regions: int) -> float:
         """Return the area under the per-region-overlap curve up to a false-positive rate, divided by that rate.
@@ -130,18 +218,64 @@ class Ranking:
         """
         import numpy as np
 
-        # From the highest threshold down. While it falls between two defective scores only the rate grows; at a
-        # defective score both grow, and where good pixels have the same score they grow together.
-        overlap = self.overlaps(n_regions)[::-1]
-        before = (self.n_good - self._up_to[::-1]) / self.n_good
-        after = (self.n_good - self._below[::-1]) / self.n_good
-        rates = np.concatenate(([0.0], np.stack([before, after], axis=1).ravel(), [1.0]))
-        steps = np.stack([np.concatenate(([0.0], overlap[:-1])), overlap], axis=1).ravel()
-        overlaps = np.concatenate(([0.0], steps, [1.0]))
-        inside = rates[:-1] < limit
-        left, low = rates[:-1][inside], overlaps[:-1][inside]
-        full, high = rates[1:][inside], overlaps[1:][inside]
-        right = np.minimum(full, limit)
-        width = np.where(full > left, full - left, 1.0)
-        end = low + (high - low) * (right - left) / width
-        return float(np.sum(0.5 * (low + end) * (right - left)) / limit)
+        if self._weights is None:
+            raise ValueError("the overlap with regions needs the weights of the pixels")
+        area, rate, height = 0.0, 0.0, 0.0
+        for step in self.steps():
+            assert step.overlap is not None
+            assert step.overlap_before is not None
+            # While the threshold falls between two defective scores only the rate grows; at a defective score both
+            # grow, and where good pixels have the same score they grow together.
+            rates = np.append(rate, np.stack([step.before, step.false], axis=1).ravel() / self.n_good)
+            heights = np.append(height, np.stack([step.overlap_before, step.overlap], axis=1).ravel() / n_regions)
+            area += _area(rates, heights, limit)
+            rate, height = float(rates[-1]), float(heights[-1])
+            if rate >= limit:
+                break
+        area += _area(np.array([rate, 1.0]), np.array([height, 1.0]), limit)
+        return area / limit
+
+
+def _area(x: np.ndarray, y: np.ndarray, limit: float) -> float:
+    """Return the area under a piecewise linear curve (x ascending) left of a limit."""
+    import numpy as np
+
+    inside = x[:-1] < limit
+    left, low = x[:-1][inside], y[:-1][inside]
+    full, high = x[1:][inside], y[1:][inside]
+    right = np.minimum(full, limit)
+    width = np.where(full > left, full - left, 1.0)
+    end = low + (high - low) * (right - left) / width
+    return float(np.sum(0.5 * (low + end) * (right - left)))
+
+
+def _floats(scores: np.ndarray) -> np.ndarray:
+    """Return them flat, in float32 or float64, whichever holds them exactly."""
+    import numpy as np
+
+    values = np.asarray(scores).ravel()
+    if values.dtype in (np.float32, np.float64):
+        return values
+    return values.astype(np.float32 if values.dtype == np.float16 else np.float64)
+
+
+def _sorted_together(values: np.ndarray, regions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return float32 scores sorted, and beside them their regions: sorted in place as one integer, half the memory."""
+    import numpy as np
+
+    sign = np.uint32(1 << 31)
+    packed = np.empty(values.size, dtype=np.uint64)
+    for start in range(0, values.size, BLOCK):
+        bits = (values[start : start + BLOCK] + np.float32(0)).view(np.uint32)  # -0 becomes 0
+        keys = np.where(bits & sign, ~bits, bits | sign)  # in the order of the floats
+        packed[start : start + BLOCK] = keys.astype(np.uint64) << np.uint64(32)
+        packed[start : start + BLOCK] |= regions[start : start + BLOCK].astype(np.uint64)
+    packed.sort()
+    ordered = np.empty(values.size, dtype=np.float32)
+    beside = np.empty(values.size, dtype=np.int32)
+    for start in range(0, values.size, BLOCK):
+        part = packed[start : start + BLOCK]
+        keys = (part >> np.uint64(32)).astype(np.uint32)
+        ordered[start : start + BLOCK] = np.where(keys & sign, keys ^ sign, ~keys).view(np.float32)
+        beside[start : start + BLOCK] = (part & np.uint64(0xFFFFFFFF)).astype(np.int32)
+    return ordered, beside

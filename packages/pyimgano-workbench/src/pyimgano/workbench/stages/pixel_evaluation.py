@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Optional
 
 from pyimgano.core.contracts import Sample
 from pyimgano.workbench.calibrate import CalibrationCard
-from pyimgano.workbench.evaluate import MapSpool, Metric, pixel_metrics, undefined_pixel_metrics
+from pyimgano.workbench.evaluate import MapSpool, Metric, pixel_metrics, proportion, undefined_pixel_metrics
 from pyimgano.workbench.progress import Progress
 from pyimgano.workbench.records import PredictionRecord
 from pyimgano.workbench.stages.spro_evaluation import evaluate_saturation
@@ -32,7 +32,8 @@ class PixelEvaluation:
     curves : dict
         ``"roc"``, ``"pr"`` and ``"pro"``: lists of [x, y, threshold], thinned; empty where not defined.
     by_defect : dict of str to dict of str to Metric
-        Kind of defect → what is known of its pixels: ``au_spro_<limit>`` where overlaps saturate.
+        Kind of defect → what is known of its pixels: ``region_recall`` where there is a pixel threshold, and
+        ``au_spro_<limit>`` where overlaps saturate.
     """
 
     metrics: dict[str, Metric]
@@ -62,18 +63,20 @@ def evaluate_pixels(
     from pyimgano.datasets import load_mask
     from pyimgano.workbench.render import map_at
 
+    limits = config.evaluation.aupro_limits
     if config.evaluation.pixel is False:
-        return PixelEvaluation(undefined_pixel_metrics("switched off by evaluation.pixel = false"))
+        return PixelEvaluation(undefined_pixel_metrics("switched off by evaluation.pixel = false", limits))
     scored = [index for index, record in enumerate(records) if record.score is not None]
     if not scored:
-        return PixelEvaluation(undefined_pixel_metrics("no test image was scored", images=0))
+        return PixelEvaluation(undefined_pixel_metrics("no test image was scored", limits, {"images": 0}))
     if not any(spool.has(index) for index in scored):
-        return PixelEvaluation(undefined_pixel_metrics("the model has no anomaly maps"))
+        return PixelEvaluation(undefined_pixel_metrics("the model has no anomaly maps", limits))
     # An image whose defective pixels are not known can count neither way.
     known = [index for index in scored if spool.has(index) and (samples[index].masks or samples[index].label == 0)]
     defective = [bool(samples[index].masks) for index in known]
     if not any(defective):
-        return PixelEvaluation(undefined_pixel_metrics("no test image has a ground-truth mask", images=len(known)))
+        reason = "no test image has a ground-truth mask"
+        return PixelEvaluation(undefined_pixel_metrics(reason, limits, {"images": len(known)}))
 
     def load(position: int) -> tuple[np.ndarray, np.ndarray]:
         index = known[position]
@@ -82,7 +85,30 @@ def evaluate_pixels(
         return map_at(spool.read(index), shapes[index]), mask
 
     with progress.stage(f"{category}: pixel metrics"):
-        limits = config.evaluation.aupro_limits
-        metrics = pixel_metrics(load, defective, limit=limits[0], left_out=len(scored) - len(known))
+        pixels = pixel_metrics(
+            load,
+            defective,
+            limits=limits,
+            threshold=card.pixel_threshold,
+            left_out=len(scored) - len(known),
+            mode=config.evaluation.pixel_mode,
+            min_area=config.regions.min_area,
+        )
         saturated = evaluate_saturation(limits, samples, known, shapes, spool)
-        return PixelEvaluation({**metrics, **saturated.metrics}, by_defect=saturated.by_defect)
+    by_defect = _region_recall([samples[index].defect for index in known], pixels.region_counts)
+    for kind, measured in saturated.by_defect.items():
+        by_defect.setdefault(kind, {}).update(measured)
+    return PixelEvaluation({**pixels.metrics, **saturated.metrics}, pixels.curves, by_defect)
+
+
+def _region_recall(
+    kinds: Sequence[Optional[str]], region_counts: dict[int, tuple[int, int]]
+) -> dict[str, dict[str, Metric]]:
+    """Return, per kind of defect, the share of its regions that the pixel threshold finds."""
+    totals: dict[str, tuple[int, int]] = {}
+    for position, (found, count) in region_counts.items():
+        kind = kinds[position]
+        if kind is not None:
+            before = totals.get(kind, (0, 0))
+            totals[kind] = before[0] + found, before[1] + count
+    return {kind: {"region_recall": proportion(*totals[kind], "regions")} for kind in sorted(totals)}

@@ -1,0 +1,61 @@
+"""Regions: those of the ground truth and whether a threshold finds them, and those predicted where nothing is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["count_regions", "exact_threshold", "true_regions"]
+
+
+def true_regions(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the connected regions of a ground-truth mask, with 8 neighbours.
+
+    Parameters
+    ----------
+    mask : ndarray, (H, W) bool
+        True is defective.
+
+    Returns
+    -------
+    regions : ndarray, (m,) int32
+        For each defective pixel, in the order of ``mask``, the number of its region, from 0.
+    areas : ndarray, (r,) int
+        Pixels of each region.
+    """
+    import cv2
+    import numpy as np
+
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
+    return labels[mask] - 1, stats[1:, cv2.CC_STAT_AREA]
+
+
+def count_regions(predicted: np.ndarray, *, min_area: int = 0) -> int:
+    """Return the number of connected regions (8 neighbours) of a predicted mask, (H, W) bool.
+
+    Parameters
+    ----------
+    min_area : int
+        A region of fewer pixels is not counted.
+    """
+    import cv2
+    import numpy as np
+
+    if not predicted.any():
+        return 0
+    _, _, stats, _ = cv2.connectedComponentsWithStats(predicted.view(np.uint8), connectivity=8)
+    return int(np.count_nonzero(stats[1:, cv2.CC_STAT_AREA] >= min_area))
+
+
+def exact_threshold(threshold: float, kind: np.dtype) -> np.floating:
+    """Return the number of a float type that splits its numbers just as the threshold does with ≥.
+
+    A threshold is a 64-bit number. Rounded to a map's 32 bits it could fall below itself, and let a score pass that is
+    less; comparing in 64 bits would be right as well, but needs a copy of the map.
+    """
+    import numpy as np
+
+    rounded = kind.type(threshold)
+    return rounded if float(rounded) >= threshold else np.nextafter(rounded, kind.type(np.inf))
