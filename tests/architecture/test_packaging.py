@@ -118,7 +118,8 @@ def test_entry_points_lie_in_the_package_that_declares_them(root, projects):
         for entries in projects[name]["project"].get("entry-points", {}).values():
             for value in entries.values():
                 module, _, attribute = value.partition(":")
-                source = path.parent / "src" / f"{module.replace('.', '/')}.py"
+                plain = path.parent / "src" / f"{module.replace('.', '/')}.py"
+                source = plain if plain.is_file() else plain.with_suffix("") / "__init__.py"
                 assert source.is_file(), value
                 tree = ast.parse(source.read_text(encoding="utf-8"))
                 assert attribute in set(top_level_names(tree)), f"{source} defines no {attribute}"
