@@ -30,6 +30,9 @@ def compare(
     significant: bool = typer.Option(
         False, "--significant", help="Let a metric count as worse only when its whole interval lies beyond the margin."
     ),
+    page: Optional[Path] = typer.Option(
+        None, "--report", metavar="FILE.html", help="Write a page with both runs side by side; it works offline."
+    ),
     flips: int = typer.Option(10, "--flips", min=0, help="Changed decisions to show; JSON has all."),
     seed: int = typer.Option(0, "--seed", min=0, help="Seed of the bootstrap."),
     resamples: int = typer.Option(2000, "--resamples", min=200, help="Resamples of the bootstrap."),
@@ -44,6 +47,7 @@ def compare(
     pyimgano runs compare runs/main runs/new --fail-on-regression image_auroc:0.01 --fail-on-regression escape
     """
     from pyimgano.core.errors import ConfigError
+    from pyimgano.workbench.commands.console import say
     from pyimgano.workbench.commands.printing import print_json
     from pyimgano.workbench.compare import check_regressions, compare_runs, measured_run, parse_limit
 
@@ -54,12 +58,18 @@ def compare(
         measured_run(a), measured_run(b), allow_different=allow_different, seed=seed, resamples=resamples
     )
     checks = check_regressions(found, wanted, significant=significant)
+    if page is not None:
+        from pyimgano.workbench.report import write_comparison_report
+
+        write_comparison_report(found, page)
     if as_json:
         print_json({**found.to_json(), "regressions": [check.to_json() for check in checks]})
     else:
         _print(found, flips)
     failed = [check for check in checks if not check.passed]
     _tell(checks, as_json=as_json)
+    if page is not None:
+        say(f"page: {page}")
     if failed:
         raise typer.Exit(1)
 
