@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from pyimgano.core.errors import ConfigError, RunError, UnknownNameError
 from pyimgano.workbench.compare import Comparison, check_regressions, compare_runs, measured_run, parse_limit
+from pyimgano.workbench.schemas import json_schema
 
 Runs = Mapping[str, Path]
 
@@ -374,6 +376,21 @@ def test_the_command_tells_people_and_programs_the_same(copied_runs: Runs) -> No
         assert str(runs[0].parent) not in text
     again = pyimgano("runs", "compare", *runs, "--json")
     assert again.stdout == given.stdout
+
+
+def test_what_the_command_prints_is_what_its_schema_says(copied_runs: Runs) -> None:
+    a, b, one = copied_runs["coarse"], copied_runs["fine"], copied_runs["one"]
+    lines = lines_of(b)
+    lines[3] = {key: lines[3][key] for key in ("image", "category", "label")} | {"error": "ImageError: truncated"}
+    write_lines(b, lines)
+    edit_category(b, lambda report: report["metrics"]["pixel_auroc"].update(value=None, reason="none"))
+    validator = Draft202012Validator(json_schema("comparison"))
+    Draft202012Validator.check_schema(validator.schema)
+    for runs, options in (((a, b), ("--fail-on-regression", "image_auroc")), ((b, one), ("--allow-different-splits",))):
+        data = json.loads(pyimgano("runs", "compare", *runs, "--json", *options).stdout)
+        validator.validate(data)
+        del data["metrics"]["image_auroc"]["verdict"]
+        assert not validator.is_valid(data)
 
 
 def test_a_regression_ends_the_command_with_1_and_other_splits_with_2(copied_runs: Runs) -> None:

@@ -13,6 +13,7 @@ SCHEMAS: Mapping[str, str] = {
     "report": "a run's report.json",
     "category-report": "a category's report.json in a run",
     "calibration-card": "a run's artifacts/calibration_card.json",
+    "comparison": "what `runs compare --json` prints",
 }
 """Name → what it describes."""
 
@@ -31,11 +32,14 @@ def json_schema(name: str) -> dict[str, Any]:
         from pyimgano.workbench.config import run_config_schema
 
         return run_config_schema()
+    from pyimgano.workbench.compare.schema import comparison_schema
+
     makers = {
         "per-image": _per_image,
         "report": _report,
         "category-report": _category_report,
         "calibration-card": _calibration_cards,
+        "comparison": comparison_schema,
     }
     return {"$schema": DRAFT, "title": name, "description": SCHEMAS[name], **makers[name]()}
 
