@@ -218,7 +218,7 @@ def test_there_is_a_chart_of_every_curve_that_was_measured(run: RunDirectory, vi
     }
     drawn = [chart.get_attribute("aria-label") for chart in page.locator(".charts svg").all()]
     assert drawn == [title for (level, name), title in titles.items() if curves[level].get(name)]
-    assert "Image ROC" in drawn
+    assert len(drawn) == 5
     for path in page.locator(".charts path.curve").all():
         assert (path.get_attribute("d") or "").count("L") > 2
 
@@ -278,6 +278,37 @@ def test_the_worst_images_are_shown_with_their_pictures(run: RunDirectory, visit
     assert f"{passed[0][1]}" in dialog.inner_text()
     page.keyboard.press("Escape")
     assert page.get_by_role("dialog").count() == 0
+
+
+def test_regions_are_listed_with_the_rule_that_removed_one_and_groups_have_a_column(
+    run: RunDirectory, visit: Callable[..., Page], tmp_path: Path
+) -> None:
+    copied = tmp_path / "run"
+    shutil.copytree(run.path, copied)
+    grouped = open_run(copied)
+    path = grouped.category("grass").per_image
+    records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    regions = [
+        {"box": [3, 4, 20, 10], "area": 120, "score": 7.25},
+        {"box": [90, 80, 2, 2], "area": 3, "score": 6.5, "removed_by": "min_area"},
+    ]
+    records = [{**record, "group": f"part-{at % 2}"} for at, record in enumerate(records)]
+    lowest = min((r for r in records if r.get("label") == 1), key=lambda record: record["score"])
+    lowest.update(regions=regions, regions_left_out=4)
+    path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+    page = visit(write_run_report(grouped))
+    choose(page, "grass")
+    set_threshold(page, float(np.median(scored(grouped, "grass")[0])))
+    page.locator(".gallery .card").first.click()
+    items = page.get_by_role("dialog").locator(".regions li").all_inner_texts()
+    assert items[0] == "7.25 · 120 pixels at (3, 4), 20 × 10"
+    assert items[1] == "6.5 · 3 pixels at (90, 80), 2 × 2, removed by min_area"
+    assert items[2] == "and 4 more"
+    page.keyboard.press("Escape")
+    page.locator("[data-filter=text]").fill(lowest["image"])
+    assert column(page, "regions") == ["1"]
+    page.locator("[data-filter=text]").fill("part-1")
+    assert set(column(page, "group")) == {"part-1"}
 
 
 def test_a_page_of_five_thousand_images_holds_only_the_rows_in_view(

@@ -39,7 +39,7 @@ function metricTable(metrics) {
   const columns = [{ title: "metric" }, { title: "value", numeric: true }, { title: "95 % interval", numeric: true }, { title: "n" },
     { title: "how" }];
   const rows = Object.entries(metrics).map(([name, metric]) => {
-    const how = [metric.reason, metric.interval_method, known(metric.limit) && `to FPR ${metric.limit}`,
+    const how = [metric.reason, metric.interval_method, known(metric.limit) && /pro/.test(name) && `to FPR ${metric.limit}`,
       known(metric.threshold) && `at ≥ ${short(metric.threshold)}`];
     return [metricName(name), el("span", { "data-metric": name, "data-number": String(metric.value) }, metricValue(name, metric)),
       metricInterval(name, metric), counted(metric.n), how.filter(Boolean).join(", ")];
