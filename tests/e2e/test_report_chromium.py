@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Optional
-from urllib.parse import unquote
+from typing import TYPE_CHECKING, Callable, Optional
 
 import numpy as np
 import pytest
@@ -15,7 +14,7 @@ from pyimgano.core.files import dump_json
 from pyimgano.workbench.config import load_run_config
 from pyimgano.workbench.demo import write_textures
 from pyimgano.workbench.evaluate import confusion, decision_metrics
-from pyimgano.workbench.report import write_benchmark_report, write_run_report
+from pyimgano.workbench.report import write_run_report
 from pyimgano.workbench.runs import RunDirectory, open_run
 from pyimgano.workbench.training import run_recipe
 
@@ -371,36 +370,3 @@ def test_nothing_is_wider_than_the_window_and_the_scheme_is_followed(
     brightness = [int(part) for part in ground.strip("rgb()").split(",")]
     assert (min(brightness) > 200) == (scheme == "light")
     assert (max(brightness) < 60) == (scheme == "dark")
-
-
-def test_a_benchmarks_page_shows_its_table_and_leads_to_the_runs(
-    run: RunDirectory, visit: Callable[..., Page], tmp_path: Path
-) -> None:
-    def spread(mean: Optional[float], sd: Optional[float] = 0.01) -> dict[str, Any]:
-        return {"mean": mean, "sd": sd, "n": 2}
-
-    shutil.copytree(run.path, tmp_path / "runs" / "a run")
-    rows = [
-        {"model": "one", "category": category, "seed": 0, "status": "ok", "image_auroc": auroc, "run": "a run"}
-        for category, auroc in (("left", 0.9), ("right", 0.7))
-    ]
-    rows.append({"model": "two", "category": "left", "seed": 0, "status": "error", "error": "RuntimeError: no luck"})
-    summary = [
-        {
-            "model": "one",
-            "category": category,
-            "n_seeds": 1,
-            "n_failed": 0,
-            "image_auroc": spread(auroc, None),
-            "latency_ms": spread(12.0),
-        }
-        for category, auroc in (("left", 0.9), ("right", 0.7), (None, 0.8))
-    ]
-    summary.append({"model": "two", "category": None, "n_seeds": 0, "n_failed": 1, "image_auroc": spread(None, None)})
-    page = visit(write_benchmark_report(tmp_path, rows, summary))
-    board = page.get_by_role("region", name="leaderboard")
-    assert board.locator("tbody tr:not(.spacer)").first.inner_text().split()[:3] == ["one", "1", "0.800"]
-    assert "RuntimeError: no luck" in page.locator(".errors").inner_text()
-    link = page.get_by_role("region", name="runs").get_by_role("link").first
-    assert link.get_attribute("href") == "runs/a%20run/report.html"
-    assert (tmp_path / unquote(link.get_attribute("href") or "")).is_file()
