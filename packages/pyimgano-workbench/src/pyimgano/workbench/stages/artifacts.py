@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pyimgano.core.files import dump_json
+from pyimgano.workbench.calibrate.card import CALIBRATION_SCHEMA
 from pyimgano.workbench.runs.directory import CALIBRATION_CARD, INFER_CONFIG, SPLIT, RunDirectory
 from pyimgano.workbench.stages.data import RunData
 
@@ -49,7 +50,7 @@ def write_artifacts(
         ],
     }
     dump_json(infer, run.artifact(INFER_CONFIG))
-    dump_json({"schema_version": ARTIFACT_SCHEMA, "categories": cards}, run.artifact(CALIBRATION_CARD))
+    dump_json({"schema_version": CALIBRATION_SCHEMA, "categories": cards}, run.artifact(CALIBRATION_CARD))
     splits = {part.name: part.split() for part in data.categories}
     dump_json({"schema_version": ARTIFACT_SCHEMA, "seed": config.seed, "categories": splits}, run.artifact(SPLIT))
     n_errors = sum(len(report["errors"]) for report in reports)
