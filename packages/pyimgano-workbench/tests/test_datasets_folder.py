@@ -364,7 +364,7 @@ class Broken(Reader):
     """A stranger's reader that fails when it is asked."""
 
     def detect(self, root):
-        raise RuntimeError("lost its way")
+        raise RuntimeError(f"lost its way in {root}")
 
 
 @pytest.fixture
@@ -389,7 +389,9 @@ def test_registered_readers_are_asked_before_folder_and_a_broken_one_hurts_nothi
     (build.root / "marker.xyz").touch()
     samples = read_dataset(build.root)
     assert samples.notes[0] == "Read as 'marked': it has a marker."
-    assert "'broken' could not be asked: RuntimeError: lost its way" in " ".join(samples.notes)
+    notes = " ".join(samples.notes)
+    assert f"'broken' could not be asked: RuntimeError: lost its way in {build.root.name}" in notes
+    assert str(build.root) not in notes, "notes go into reports"
     assert len(samples) == 2
 
 

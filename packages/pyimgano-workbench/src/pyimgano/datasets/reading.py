@@ -50,6 +50,8 @@ def detect_format(root: Union[str, os.PathLike[str]]) -> tuple[str, tuple[str, .
             if isinstance(error, DatasetError) and name in AFTER and not fits:
                 raise
             message = error.message if isinstance(error, PyimganoError) else f"{type(error).__name__}: {error}"
+            # Notes go into reports, which name no place of this machine.
+            message = message.replace(str(path.resolve()), path.name).replace(str(path), path.name)
             broken.append(f"The layout {name!r} could not be asked: {message}.")
             continue
         if reason is not None:

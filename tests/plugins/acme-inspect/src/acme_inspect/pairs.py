@@ -18,6 +18,8 @@ class PairsReader:
 
     def detect(self, root: Path) -> Optional[str]:
         """Return why ``root`` looks like this layout, or None."""
+        if not root.is_dir():
+            return None
         found = _by_role(root)
         if found["ref"] and found["new"]:
             return f"{len(found['ref'])} files end in _ref and {len(found['new'])} in _new"
