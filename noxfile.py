@@ -23,6 +23,7 @@ PLUGINS = sorted(path.parent for path in Path("tests/plugins").glob("*/pyproject
 # The floors are what `minimums` runs.
 TEST_TOOLS = [
     "hypothesis>=6.100",
+    "jsonschema>=4.18",
     "playwright>=1.49",  # drives the Chromium that is installed; the first with wheels for 3.9 to 3.13
     "psutil>=5.9.8",
     "pytest>=8.2",

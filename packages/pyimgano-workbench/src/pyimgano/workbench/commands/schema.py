@@ -11,16 +11,19 @@ __all__ = ["schema"]
 
 def schema(
     name: Optional[str] = typer.Argument(None, help="Which one, e.g. run-config; without it, their names are listed."),
+    list_all: bool = typer.Option(False, "--list", help="List their names, versions and what they describe."),
 ) -> None:
-    """Print a JSON Schema (draft 2020-12): of the run config, or of a file that a run or `infer` leaves."""
-    from pyimgano.core.errors import UnknownNameError
+    """Print a JSON Schema (draft 2020-12): of the run config, or of a file that a command leaves."""
+    from pyimgano.core.errors import ConfigError, UnknownNameError
     from pyimgano.core.names import unknown_name_hint
     from pyimgano.workbench.commands.printing import print_json, print_table
-    from pyimgano.workbench.schemas import SCHEMAS, json_schema
+    from pyimgano.workbench.schemas import SCHEMAS, VERSIONS, json_schema
 
     if name is None:
-        print_table(("schema", "of"), list(SCHEMAS.items()))
+        print_table(("schema", "version", "of"), [(key, str(VERSIONS[key]), text) for key, text in SCHEMAS.items()])
         return
+    if list_all:
+        raise ConfigError(f"--list shows all of them, and {name!r} is one", allowed="--list, or a name")
     if name not in SCHEMAS:
         raise UnknownNameError(
             f"unknown schema {name!r}", allowed=", ".join(SCHEMAS), hint=unknown_name_hint(name, SCHEMAS)

@@ -1,0 +1,73 @@
+"""The schemas of what a run leaves for inference and for the record."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pyimgano.workbench.schemas.building import (
+    NUMBER,
+    NUMBER_OR_NULL,
+    TEXT,
+    TEXTS,
+    WHOLE,
+    object_of,
+    pair_of,
+    value,
+    version,
+)
+
+__all__ = ["environment_schema", "infer_config_schema", "split_schema"]
+
+
+def infer_config_schema(number: int) -> dict[str, Any]:
+    """Return the schema of ``artifacts/infer_config.json``."""
+    category = object_of(
+        {
+            "name": TEXT,
+            "checkpoint": value("string", "The detector's folder, relative to this file."),
+            "threshold": NUMBER,
+            "pixel_threshold": NUMBER_OR_NULL,
+            "map_low": NUMBER_OR_NULL,
+        }
+    )
+    return object_of(
+        {
+            "schema_version": version(number),
+            "model": TEXT,
+            "params": value("object", "Of the model."),
+            "value_range": pair_of(NUMBER, "Values that become black and white.", null=True),
+            "categories": value("array", items=category, minItems=1),
+        }
+    )
+
+
+def split_schema(number: int) -> dict[str, Any]:
+    """Return the schema of ``artifacts/split.json``."""
+    prints = dict.fromkeys(("fit", "calibration", "test", "defects"), value("string", pattern="^[0-9a-f]{64}$"))
+    images = value("array", "Ids: paths relative to the dataset's root.", items=TEXT)
+    category = object_of(
+        {
+            **dict.fromkeys(("fit", "calibration", "test"), images),
+            "calibration_source": value("string", enum=["validation", "hold-out", "cross"]),
+            "fingerprints": object_of(prints, optional=("defects",)),
+            "defects": {**images, "description": "Labelled defective images that helped to find the threshold."},
+            "folds": value("array", "Of cross-conformal calibration.", items=TEXTS),
+        },
+        optional=("defects", "folds"),
+    )
+    categories = value("object", "Category -> its images.", additionalProperties=category)
+    return object_of({"schema_version": version(number), "seed": WHOLE, "categories": categories})
+
+
+def environment_schema(number: int) -> dict[str, Any]:
+    """Return the schema of a run's ``environment.json``."""
+    return object_of(
+        {
+            "schema_version": version(number),
+            **dict.fromkeys(("python", "implementation", "platform", "machine"), TEXT),
+            "packages": value("object", "Distribution -> version.", additionalProperties=TEXT),
+            "cpu_count": value(["integer", "null"], minimum=1),
+            "threads": value("object", "Variables that set the number of threads.", additionalProperties=TEXT),
+            "device": value("string", "The accelerator, or cpu."),
+        }
+    )
