@@ -8,37 +8,30 @@ costs time.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Optional
+import threading
+from typing import TYPE_CHECKING, Optional
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["GoodCounts", "Sifted"]
+__all__ = ["GoodCounts"]
 
-CELLS = 1 << 20
-"""Of the grid: 8 MB of counters, which a core's cache holds about."""
+FEW, MANY = 1 << 18, 1 << 20
+"""Cells of the grid for up to a million values, and for more: 4 MB and 16 MB of counters, to stay in a core's cache."""
 BLOCK = 1 << 18
+"""Values that are handled at a time, for the memory of what they become on the way."""
+CACHED = 1 << 16
 """Scores that are sifted at a time, so that what they become on the way stays in the cache."""
-SAMPLE = 1 << 20
-"""Good scores from which the grid's range is taken; they are sorted themselves."""
+KEPT = 1 << 20
+"""Scores to be sorted that are kept at most. From the first ones the grid's range is taken."""
+KEPT = 1 << 20
+"""Scores to be sorted that are kept at most. From the first ones the grid's range is taken."""
 USELESS = 0.7
-"""Share of the sample in cells with defective scores from which on a grid only costs time."""
-KEPT = 8_000_000
-"""Scores to be sorted that are kept at most: 32 MB in float32."""
-
-
-class Sifted(NamedTuple):
-    """A block of good scores: how many, their cells (None: no grid), and those that must be sorted."""
-
-    size: int
-    cells: Optional[np.ndarray]
-    unclear: np.ndarray
-    lowest: float
-    highest: float
+"""Share of the sample that is not clear from which on a grid only costs time."""
 
 
 class GoodCounts:
-    """How many good scores lie below, and at, each of some sorted scores.
+    """How many good scores lie below, and at, each of some sorted scores. Several threads may add at the same time.
 
     Parameters
     ----------
@@ -57,45 +50,35 @@ class GoodCounts:
         import numpy as np
 
         self._values = values
-        self._below = np.zeros(values.size, dtype=np.int64)
+        self._below: Optional[np.ndarray] = None
+        self._new: Optional[np.ndarray] = None  # since then: less than a value, and not than the one before it
         self._tied: Optional[np.ndarray] = None  # most often no good score is equal to a defective one
         self._grid: Optional[_Grid] = None
         self._searched = False  # for a grid: once, with the first scores
-        self._kept = np.empty(SAMPLE, dtype=values.dtype)
+        self._kept = np.empty(KEPT, dtype=values.dtype)
         self._n_kept = 0
+        self._keeping, self._adding = threading.Lock(), threading.Lock()
         self.total = 0
         self.lowest = float("inf")
         self.highest = float("-inf")
 
-    def sift(self, scores: np.ndarray) -> Sifted:
-        """Prepare finite scores (n,), of the dtype of the values, for :meth:`add`; any thread may call it."""
-        size = int(scores.size)
-        if size == 0:
-            return Sifted(0, None, scores, float("inf"), float("-inf"))
+    def add(self, scores: np.ndarray) -> None:
+        """Count (n,) finite scores, of the dtype of the values. Nothing else may be asked meanwhile."""
+        if scores.size == 0:
+            return
         lowest, highest = float(scores.min()), float(scores.max())
-        grid = self._grid
-        if grid is None:
-            return Sifted(size, None, scores, lowest, highest)
-        cells = grid.cells(scores)
-        return Sifted(size, cells, scores[grid.mixed.take(cells)], lowest, highest)
-
-    def add(self, sifted: Sifted) -> None:
-        """Count what was sifted; one thread at a time."""
-        self.total += sifted.size
-        self.lowest, self.highest = min(self.lowest, sifted.lowest), max(self.highest, sifted.highest)
-        if sifted.cells is not None:
-            assert self._grid is not None
-            self._grid.count(sifted.cells)
-        self._keep(sifted.unclear)
-
-    def add_scores(self, scores: np.ndarray) -> None:
-        """Sift and count any number of scores."""
-        for start in range(0, scores.size, BLOCK):
-            self.add(self.sift(scores[start : start + BLOCK]))
+        with self._keeping:
+            self.total += int(scores.size)
+            self.lowest, self.highest = min(self.lowest, lowest), max(self.highest, highest)
+        for start in range(0, scores.size, CACHED):
+            part = scores[start : start + CACHED]
+            grid = self._grid
+            self._keep(part if grid is None else grid.count(part))
 
     def below(self) -> np.ndarray:
         """Return (k,) int64: good scores less than each value. Do not change it."""
         self._settle()
+        assert self._below is not None
         return self._below
 
     def tied(self) -> Optional[np.ndarray]:
@@ -108,58 +91,126 @@ class GoodCounts:
 
         start = 0
         while start < scores.size:
-            part = scores[start : start + self._kept.size - self._n_kept]
-            self._kept[self._n_kept : self._n_kept + part.size] = part
-            self._n_kept += part.size
-            start += part.size
-            if self._n_kept == self._kept.size:
-                if not self._searched:
-                    self._searched = True
-                    self._grid = _Grid.over(self._values, self._kept)
-                    # Each sorting costs a search for all values: worth as many good ones.
-                    self._sort_kept()
-                    self._kept = np.empty(min(KEPT, max(SAMPLE, self._values.size)), dtype=self._values.dtype)
-                else:
-                    self._sort_kept()
+            full: Optional[np.ndarray] = None
+            with self._keeping:
+                part = scores[start : start + self._kept.size - self._n_kept]
+                self._kept[self._n_kept : self._n_kept + part.size] = part
+                self._n_kept += part.size
+                start += part.size
+                if self._n_kept == self._kept.size:
+                    full = self._kept
+                    if not self._searched:
+                        self._searched = True
+                        self._grid = _Grid.over(self._values, full)
+                    self._kept, self._n_kept = np.empty(KEPT, dtype=self._values.dtype), 0
+            if full is not None:
+                self._sort(full)
 
-    def _sort_kept(self) -> None:
+    def _sort(self, good: np.ndarray) -> None:
+        """Count scores by sorting them, then looking for the fewer among the more."""
         import numpy as np
 
-        if self._n_kept == 0:
-            return
-        good = self._kept[: self._n_kept]
         good.sort()
-        for start in range(0, self._values.size, BLOCK):
-            values = self._values[start : start + BLOCK]
-            left = np.searchsorted(good, values, side="left")
-            self._below[start : start + BLOCK] += left
-            tied = np.flatnonzero(good[np.minimum(left, good.size - 1)] == values)
-            tied = tied[left[tied] < good.size]
+        if good.size < self._values.size:
+            self._place(good)
+            return
+        left = np.searchsorted(good, self._values, side="left")
+        tied = np.flatnonzero(good[np.minimum(left, good.size - 1)] == self._values)
+        tied = tied[left[tied] < good.size]
+        with self._adding:
+            # What is less than a value and not less than the one before it.
+            new = self._between()
+            new += np.diff(left, prepend=0)
             if tied.size:
-                if self._tied is None:
-                    self._tied = np.zeros(self._values.size, dtype=np.int64)
-                self._tied[start + tied] += np.searchsorted(good, values[tied], side="right") - left[tied]
-        self._n_kept = 0
+                self._tie(tied, np.searchsorted(good, self._values[tied], side="right") - left[tied])
+
+    def _place(self, good: np.ndarray) -> None:
+        """Find sorted scores among the values, some at a time."""
+        import numpy as np
+
+        for start in range(0, good.size, BLOCK):
+            part = good[start : start + BLOCK]
+            low = int(np.searchsorted(self._values, part[0], side="left"))
+            high = int(np.searchsorted(self._values, part[-1], side="right"))
+            places = np.searchsorted(self._values[low:high], part, side="right")
+            equal = np.flatnonzero(self._values[np.maximum(low + places - 1, 0)] == part)
+            with self._adding:
+                _count_sorted(self._between(), low, places)
+                if equal.size:
+                    self._tie(*np.unique(low + places[equal] - 1, return_counts=True))
+
+    def _tie(self, where: np.ndarray, counts: np.ndarray) -> None:
+        import numpy as np
+
+        if self._tied is None:
+            self._tied = np.zeros(self._values.size, dtype=np.int64)
+        self._tied[where] += counts
+
+    def _between(self) -> np.ndarray:
+        import numpy as np
+
+        if self._new is None:
+            self._new = np.zeros(self._values.size, dtype=np.int64)
+        return self._new
 
     def _settle(self) -> None:
-        self._sort_kept()
+        import numpy as np
+
+        if self._n_kept:
+            self._sort(self._kept[: self._n_kept])
+            self._n_kept = 0
+        if self._new is not None or self._below is None:
+            new = self._between()
+            np.cumsum(new, out=new)
+            if self._below is None:
+                self._below = new
+            else:
+                self._below += new
+            self._new = None
         if self._grid is not None:
             self._grid.settle(self._values, self._below)
 
 
+class _Slots:
+    """Slots that a thread has not counted yet."""
+
+    def __init__(self, slots: np.ndarray) -> None:
+        self.slots = slots
+        self.filled = 0
+
+
+class _Local(threading.local):
+    mine: Optional[_Slots] = None
+
+
 class _Grid:
-    """Cells of equal width. Cell 0 is below them, the last one holds what is above, too."""
+    """Cells of equal width, each with one number that splits its scores in two: the value in it, where there is one.
+
+    Slot 2c counts what is in cell c and less than the value, slot 2c + 1 what is greater; slot 0 what is not clear.
+    """
 
     def __init__(self, low: np.floating, scale: np.floating, values: np.ndarray) -> None:
         import numpy as np
 
         self._low, self._scale = low, scale
-        self.mixed = np.zeros(CELLS, dtype=np.bool_)
+        self._size = _cells_for(values)
+        # NaN splits nothing: cells with several values. Infinity leaves all on one side: cells without a value.
+        self._pivots = np.full(self._size, np.inf, dtype=values.dtype)
+        last = -1
         for start in range(0, values.size, BLOCK):
-            self.mixed[self.cells(values[start : start + BLOCK])] = True
-        self._counts = np.zeros(CELLS, dtype=np.int64)
-        self._waiting = np.empty(CELLS, dtype=np.intp)
-        self._n_waiting = 0
+            part = values[start : start + BLOCK]
+            cells = self._cells(part)
+            self._pivots[cells] = part
+            again = cells[1:] == cells[:-1]
+            self._pivots[cells[1:][again]] = np.nan
+            if cells[0] == last:
+                self._pivots[last] = np.nan
+            last = int(cells[-1])
+        self._counts = np.zeros(2 * self._size, dtype=np.int64)
+        self._local = _Local()
+        self._all: list[_Slots] = []  # of every thread
+        self._lock = threading.Lock()
+        self._settled = True
 
     @classmethod
     def over(cls, values: np.ndarray, sample: np.ndarray) -> Optional[_Grid]:
@@ -172,52 +223,95 @@ class _Grid:
         # Against a range of the whole type's, or one without width, the steps mean nothing.
         kind = values.dtype.type
         with np.errstate(all="ignore"):
-            scale = kind(kind(CELLS - 2) / (kind(high) - kind(low))) if high > low else kind(0)
+            scale = kind(kind(_cells_for(values) - 3) / (kind(high) - kind(low))) if high > low else kind(0)
         if not (np.isfinite(scale) and scale > 0):
             return None
         grid = cls(kind(low), scale, values)
-        unclear = sum(
-            int(grid.mixed.take(grid.cells(sample[start : start + BLOCK])).sum())
-            for start in range(0, sample.size, BLOCK)
-        )
+        slots = np.empty(CACHED, dtype=np.intp)
+        unclear = sum(grid._sift(sample[start : start + CACHED], slots).size for start in range(0, sample.size, CACHED))
         return grid if unclear < USELESS * sample.size else None
 
-    def cells(self, scores: np.ndarray) -> np.ndarray:
+    def count(self, scores: np.ndarray) -> np.ndarray:
+        """Count at most ``CACHED`` scores by their slots, and return those that are not clear; any thread may."""
+        import numpy as np
+
+        mine = self._local.mine
+        if mine is None:
+            mine = self._local.mine = _Slots(np.empty(2 * self._size, dtype=np.intp))
+            with self._lock:
+                self._all.append(mine)
+        if mine.filled + scores.size > mine.slots.size:
+            self._count(mine)
+        unclear = self._sift(scores, mine.slots[mine.filled : mine.filled + scores.size])
+        mine.filled += int(scores.size)
+        return unclear
+
+    def _sift(self, scores: np.ndarray, slots: np.ndarray) -> np.ndarray:
+        """Write the slot of each score, and return the scores that are not clear."""
+        import numpy as np
+
+        cells = self._cells(scores)
+        pivots = self._pivots.take(cells)
+        above = scores > pivots
+        clear = scores < pivots
+        clear |= above
+        cells *= 2
+        cells += above
+        np.multiply(cells, clear, out=slots[: scores.size])
+        return scores[~clear]
+
+    def _count(self, mine: _Slots) -> None:
+        import numpy as np
+
+        with self._lock:  # one at a time: NumPy's counting keeps the interpreter's lock anyway
+            self._counts += np.bincount(mine.slots[: mine.filled], minlength=2 * self._size)
+            self._settled = False
+        mine.filled = 0
+
+    def settle(self, values: np.ndarray, below: np.ndarray) -> None:
+        """Add to ``below`` what was counted since the last time; what was not clear is sorted instead."""
+        import numpy as np
+
+        for mine in self._all:
+            if mine.filled:
+                self._count(mine)
+        if self._settled:
+            return
+        self._settled = True
+        self._counts[0] = 0
+        carry = 0
+        before = np.empty(self._size, dtype=np.int64)  # what is less than a value in the cell
+        for start in range(0, 2 * self._size, 2 * BLOCK):
+            sums = carry + np.cumsum(self._counts[start : start + 2 * BLOCK], dtype=np.int64)
+            before[start // 2 : start // 2 + BLOCK] = sums[::2]
+            carry = int(sums[-1])
+        for start in range(0, values.size, BLOCK):
+            below[start : start + BLOCK] += before.take(self._cells(values[start : start + BLOCK]))
+        self._counts[:] = 0
+
+    def _cells(self, scores: np.ndarray) -> np.ndarray:
         """Return (n,) intp; never falls where the score rises, as no step of its arithmetic does."""
         import numpy as np
 
         with np.errstate(over="ignore"):  # to an infinity of the right sign
             place = scores - self._low
             place *= self._scale
-        place += 1
-        np.clip(place, 0, CELLS - 1, out=place)
+        place += 2  # slot 0 is taken; 1 is below all
+        np.clip(place, 1, self._size - 1, out=place)
         return place.astype(np.intp)
 
-    def count(self, cells: np.ndarray) -> None:
-        """Count scores by their cells; in bulk, as each count of cells goes over all of them."""
-        start = 0
-        while start < cells.size:
-            part = cells[start : start + self._waiting.size - self._n_waiting]
-            self._waiting[self._n_waiting : self._n_waiting + part.size] = part
-            self._n_waiting += part.size
-            start += part.size
-            if self._n_waiting == self._waiting.size:
-                self._count_waiting()
 
-    def settle(self, values: np.ndarray, below: np.ndarray) -> None:
-        """Add to ``below`` what was counted since the last time; what shares a cell with a value is sorted instead."""
-        import numpy as np
+def _count_sorted(counters: np.ndarray, low: int, places: np.ndarray) -> None:
+    """Count ascending places from ``low``; what is beyond the last counter is above all values."""
+    import numpy as np
 
-        self._count_waiting()
-        self._counts[self.mixed] = 0
-        before = np.cumsum(self._counts)
-        for start in range(0, values.size, BLOCK):
-            below[start : start + BLOCK] += before.take(self.cells(values[start : start + BLOCK]))
-        self._counts[:] = 0
+    first = np.flatnonzero(np.append(True, places[1:] != places[:-1]))
+    counts = np.diff(np.append(first, places.size))
+    where = low + places[first]
+    if where[-1] == counters.size:
+        where, counts = where[:-1], counts[:-1]
+    counters[where] += counts
 
-    def _count_waiting(self) -> None:
-        import numpy as np
 
-        if self._n_waiting:
-            self._counts += np.bincount(self._waiting[: self._n_waiting], minlength=CELLS)
-            self._n_waiting = 0
+def _cells_for(values: np.ndarray) -> int:
+    return FEW if values.size <= 1_000_000 else MANY

@@ -17,21 +17,17 @@ from pyimgano.workbench.evaluate.binned import BINS, Histogram
 from pyimgano.workbench.evaluate.curves import pr_points, pro_points, roc_points, thin
 from pyimgano.workbench.evaluate.intervals import proportion
 from pyimgano.workbench.evaluate.metric import Metric
-from pyimgano.workbench.evaluate.ranking import Ranking
+from pyimgano.workbench.evaluate.ranking import Ranking, RegionPixels
 from pyimgano.workbench.evaluate.regions import count_regions, exact_threshold, true_regions
 
 if TYPE_CHECKING:
     import numpy as np
-
-    from pyimgano.workbench.evaluate.counting import Sifted
 
     Load = Callable[[int], tuple[np.ndarray, np.ndarray]]
 
 __all__ = ["AUPRO_LIMITS", "PixelResults", "pixel_metrics", "undefined_pixel_metrics"]
 
 AUPRO_LIMITS = (0.3, 0.05)
-SIFTED = 1 << 20
-"""Pixels of an image up to which a reading thread prepares them for counting; more of them are prepared in parts."""
 
 
 @dataclass(frozen=True)
@@ -145,11 +141,11 @@ def pixel_metrics(
 class _Part(NamedTuple):
     """What an image gives."""
 
-    good: np.ndarray
+    n_good: int
+    good: Optional[np.ndarray]
     defective: np.ndarray
     regions: Optional[np.ndarray]
     areas: Optional[np.ndarray]
-    sifted: Optional[Sifted]
     predicted_good: int
     predicted_regions: int
 
@@ -170,8 +166,8 @@ class _Scan:
         self.false_regions = 0
         self.region_counts: dict[int, tuple[int, int]] = {}
 
-    def read(self, index: int, *, ranking: Optional[Ranking] = None) -> _Part:
-        """Load an image and split its pixels; any thread may."""
+    def read(self, index: int, *, ranking: Optional[Ranking] = None, keep_good: bool = False) -> _Part:
+        """Load an image and split its pixels, count the good ones in a ranking, or keep them; any thread may."""
         import numpy as np
 
         values, mask = _checked(*self.load(index), index)
@@ -188,15 +184,14 @@ class _Scan:
         regions = areas = None
         if marked:
             regions, areas = true_regions(mask)
-        sifted = None
-        if ranking is not None and good.size <= SIFTED:
-            sifted = ranking.sift(_same_type(good, ranking, index))
+        if ranking is not None:
+            ranking.add_good(_same_type(good, ranking.dtype, index))
         return _Part(
-            good,
+            int(good.size),
+            good if keep_good else None,
             values[mask] if marked else np.empty(0, values.dtype),
             regions,
             areas,
-            sifted,
             predicted_good,
             predicted_regions,
         )
@@ -218,7 +213,7 @@ class _Scan:
 
     def see_good(self, part: _Part) -> None:
         """Count the good pixels of an image, and what is predicted there."""
-        self.n_good += int(part.good.size)
+        self.n_good += part.n_good
         self.predicted_good += part.predicted_good
         self.false_regions += part.predicted_regions
 
@@ -230,14 +225,8 @@ def _exact(scan: _Scan) -> Optional[Ranking]:
     def read(index: int) -> _Part:
         return scan.read(index, ranking=ranking)
 
-    for index, part in enumerate(read_ahead(read, len(scan.defective), ahead=4)):
+    for part in read_ahead(read, len(scan.defective), ahead=4):
         scan.see_good(part)
-        if ranking is None:
-            continue
-        if part.sifted is not None:
-            ranking.add(part.sifted)
-        else:
-            ranking.add_good(_same_type(part.good, ranking, index))
     return ranking
 
 
@@ -245,21 +234,18 @@ def _rank_defective(scan: _Scan) -> Optional[Ranking]:
     import numpy as np
 
     marked = [index for index, flag in enumerate(scan.defective) if flag]
-    scores: list[np.ndarray] = []
-    regions: list[np.ndarray] = []
+    pixels = RegionPixels()
     areas: list[np.ndarray] = []
     for index, part in zip(marked, read_ahead(lambda position: scan.read(marked[position]), len(marked), ahead=4)):
         if part.regions is None or part.areas is None:
             continue
-        scores.append(part.defective)
-        regions.append(part.regions + np.int32(scan.n_regions))
+        scores = part.defective if pixels.dtype is None else _same_type(part.defective, pixels.dtype, index)
+        pixels.add(scores, part.regions + np.int32(scan.n_regions))
         areas.append(part.areas)
         scan.see_defective(index, part)
-    if not scores:
+    if not areas:
         return None
-    together = np.concatenate(scores)
-    del scores
-    return Ranking(together, 1.0 / np.concatenate(areas), regions=np.concatenate(regions))
+    return Ranking.of_regions(pixels, 1.0 / np.concatenate(areas))
 
 
 def _binned(scan: _Scan) -> Histogram:
@@ -267,7 +253,10 @@ def _binned(scan: _Scan) -> Histogram:
     import numpy as np
 
     histogram = Histogram()
-    for index, part in enumerate(read_ahead(scan.read, len(scan.defective), ahead=4)):
+    for index, part in enumerate(
+        read_ahead(lambda index: scan.read(index, keep_good=True), len(scan.defective), ahead=4)
+    ):
+        assert part.good is not None
         weights = np.empty(0)
         if part.regions is not None and part.areas is not None:
             weights = (1.0 / part.areas)[part.regions]
@@ -355,14 +344,15 @@ def _checked(anomaly_map: Any, truth: Any, index: int) -> tuple[np.ndarray, np.n
     return values, mask if mask.dtype == np.bool_ else mask != 0
 
 
-def _same_type(good: np.ndarray, ranking: Ranking, index: int) -> np.ndarray:
-    if good.dtype.itemsize > ranking.dtype.itemsize:
+def _same_type(scores: np.ndarray, kind: np.dtype, index: int) -> np.ndarray:
+    """Return scores in the type of the first defective ones; refuse those that it cannot hold."""
+    if scores.dtype.itemsize > kind.itemsize:
         raise ParameterError(
-            f"a map of {good.dtype}, while those of defective images are {ranking.dtype}",
+            f"a map of {scores.dtype}, while earlier ones with defects are of {kind}",
             where=f"image {index}",
             allowed="maps of one type",
         )
-    return good
+    return scores.astype(kind, copy=False)
 
 
 def _aupro_name(limit: float) -> str:

@@ -10,15 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple, Optional
 
-from pyimgano.workbench.evaluate.counting import GoodCounts, Sifted
+from pyimgano.workbench.evaluate.counting import GoodCounts
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["Ranking", "Steps"]
+__all__ = ["Ranking", "RegionPixels", "Steps"]
 
 BLOCK = 1 << 17
 """Thresholds that are looked at together."""
+_SIGN = 0x80000000
 
 
 class Steps(NamedTuple):
@@ -52,10 +53,8 @@ class Ranking:
     ----------
     defective : ndarray, (m,)
         Scores of all defective images (or pixels), m ≥ 1, finite.
-    weights : ndarray, optional
-        Weight of each in AUPRO, 1 / size of its region: (m,), or (r,) where ``regions`` is given.
-    regions : ndarray, (m,) int, optional
-        The region that each belongs to, a position in ``weights``: less memory than a weight for each.
+    weights : ndarray, (m,), optional
+        Weight of each in AUPRO: 1 / size of its region.
 
     Attributes
     ----------
@@ -65,35 +64,53 @@ class Ranking:
         The range of the good scores so far.
     """
 
-    def __init__(
-        self, defective: np.ndarray, weights: Optional[np.ndarray] = None, *, regions: Optional[np.ndarray] = None
-    ) -> None:
+    def __init__(self, defective: np.ndarray, weights: Optional[np.ndarray] = None) -> None:
         import numpy as np
 
         values = _floats(defective)
-        self.n_defective = int(values.size)
-        order: Optional[np.ndarray] = None
         if weights is None:
-            values = np.sort(values)
-        elif regions is not None and values.dtype == np.float32:
-            values, order = _sorted_together(values, np.asarray(regions))
+            self._take(np.sort(values), None, None)
         else:
             order = np.argsort(values, kind="stable")
-            values = values[order]
-            order = order if regions is None else np.asarray(regions)[order]
+            self._take(values[order], order, np.asarray(weights, dtype=np.float64))
+
+    @classmethod
+    def of_regions(cls, pixels: RegionPixels, weights: np.ndarray) -> Ranking:
+        """Return a ranking of pixels that share the weights of their regions; less memory than a weight for each.
+
+        Parameters
+        ----------
+        pixels : RegionPixels
+            At least one. Empty afterwards.
+        weights : ndarray, (r,)
+            Weight of a region's pixels: 1 / its size.
+        """
+        import numpy as np
+
+        ranking = cls.__new__(cls)
+        ranking._take(*pixels.take_sorted(), np.asarray(weights, dtype=np.float64))
+        return ranking
+
+    def _take(self, values: np.ndarray, places: Optional[np.ndarray], weights: Optional[np.ndarray]) -> None:
+        """Keep sorted scores; the weight of each is the one at its place."""
+        import numpy as np
+
+        self.n_defective = int(values.size)
         new = np.empty(values.size, dtype=np.bool_)
         new[0] = True
         np.not_equal(values[1:], values[:-1], out=new[1:])
         first = np.flatnonzero(new)
-        self._counts = np.diff(np.append(first, values.size)).astype(np.int32)
+        del new
         self._values = values if first.size == values.size else values[first]
-        del values, new
-        self._weights = None
-        if order is not None and weights is not None:
-            each = np.asarray(weights, dtype=np.float64).take(order)
-            del order
-            self._weights = each if first.size == each.size else np.add.reduceat(each, first)
-        del first
+        self._counts = np.empty(first.size, dtype=np.int32)
+        self._weights = None if weights is None else np.empty(first.size)
+        for start in range(0, first.size, BLOCK):
+            part = first[start : start + BLOCK]
+            stop = int(first[start + BLOCK]) if start + BLOCK < first.size else values.size
+            self._counts[start : start + BLOCK] = np.diff(np.append(part, stop))
+            if self._weights is not None and weights is not None and places is not None:
+                each = weights.take(places[part[0] : stop])
+                self._weights[start : start + BLOCK] = np.add.reduceat(each, part - part[0])
         self._good = GoodCounts(self._values)
 
     @property
@@ -122,16 +139,8 @@ class Ranking:
         return int(self._values.size)
 
     def add_good(self, scores: np.ndarray) -> None:
-        """Count a chunk of good scores, (n,) of the same dtype as the defective ones, finite."""
-        self._good.add_scores(_floats(scores).astype(self._values.dtype, copy=False))
-
-    def sift(self, scores: np.ndarray) -> Sifted:
-        """Do what can be done by any thread of counting (n,) good scores; :meth:`add` does the rest."""
-        return self._good.sift(_floats(scores).astype(self._values.dtype, copy=False))
-
-    def add(self, sifted: Sifted) -> None:
-        """Count good scores that went through :meth:`sift`; by one thread."""
-        self._good.add(sifted)
+        """Count a chunk of good scores, (n,) of the same dtype as the defective ones, finite. Any thread may."""
+        self._good.add(_floats(scores).astype(self._values.dtype, copy=False))
 
     def tallies(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Return four arrays (k,), one row per distinct defective score in ascending order.
@@ -259,23 +268,60 @@ def _floats(scores: np.ndarray) -> np.ndarray:
     return values.astype(np.float32 if values.dtype == np.float16 else np.float64)
 
 
-def _sorted_together(values: np.ndarray, regions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return float32 scores sorted, and beside them their regions: sorted in place as one integer, half the memory."""
-    import numpy as np
+class RegionPixels:
+    """Collects the scores of defective pixels, each with the number of its region, to be sorted together.
 
-    sign = np.uint32(1 << 31)
-    packed = np.empty(values.size, dtype=np.uint64)
-    for start in range(0, values.size, BLOCK):
-        bits = (values[start : start + BLOCK] + np.float32(0)).view(np.uint32)  # -0 becomes 0
-        keys = np.where(bits & sign, ~bits, bits | sign)  # in the order of the floats
-        packed[start : start + BLOCK] = keys.astype(np.uint64) << np.uint64(32)
-        packed[start : start + BLOCK] |= regions[start : start + BLOCK].astype(np.uint64)
-    packed.sort()
-    ordered = np.empty(values.size, dtype=np.float32)
-    beside = np.empty(values.size, dtype=np.int32)
-    for start in range(0, values.size, BLOCK):
-        part = packed[start : start + BLOCK]
-        keys = (part >> np.uint64(32)).astype(np.uint32)
-        ordered[start : start + BLOCK] = np.where(keys & sign, keys ^ sign, ~keys).view(np.float32)
-        beside[start : start + BLOCK] = (part & np.uint64(0xFFFFFFFF)).astype(np.int32)
-    return ordered, beside
+    A float32 score and its region are one 64-bit integer whose order is that of the scores: sorted in place, half the
+    memory of sorting their positions.
+    """
+
+    def __init__(self) -> None:
+        import numpy as np
+
+        self._packed = np.empty(0, dtype=np.uint64)
+        self._wide: list[tuple[np.ndarray, np.ndarray]] = []  # float64: two numbers each
+        self.size = 0
+
+    @property
+    def dtype(self) -> Optional[np.dtype]:
+        """Type of the scores so far; None where there are none."""
+        import numpy as np
+
+        return np.dtype(np.float64 if self._wide else np.float32) if self.size else None
+
+    def add(self, scores: np.ndarray, regions: np.ndarray) -> None:
+        """Add (m,) scores, float32 or float64 as the first ones were, and (m,) numbers of regions."""
+        import numpy as np
+
+        stop = self.size + int(scores.size)
+        if scores.dtype == np.float64:
+            self._wide.append((scores, regions))
+        else:
+            if stop > self._packed.size:  # grows in place where the system can
+                self._packed.resize(max(stop, self._packed.size * 5 // 4), refcheck=False)
+            bits = (scores + np.float32(0)).view(np.uint32)  # -0 becomes 0
+            keys = np.where(bits & _SIGN, ~bits, bits | _SIGN)  # in the order of the floats
+            self._packed[self.size : stop] = keys.astype(np.uint64) << np.uint64(32) | regions.astype(np.uint64)
+        self.size = stop
+
+    def take_sorted(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the scores, ascending, and beside them their regions; forget both."""
+        import numpy as np
+
+        if self._wide:
+            values = np.concatenate([scores for scores, _ in self._wide])
+            beside = np.concatenate([regions for _, regions in self._wide])
+            self._wide.clear()
+            order = np.argsort(values, kind="stable")
+            return values[order], beside[order]
+        packed = self._packed[: self.size]
+        self._packed = np.empty(0, dtype=np.uint64)
+        packed.sort()
+        ordered = np.empty(packed.size, dtype=np.float32)
+        places = np.empty(packed.size, dtype=np.int32)
+        for start in range(0, packed.size, BLOCK):
+            block = packed[start : start + BLOCK]
+            keys = (block >> np.uint64(32)).astype(np.uint32)
+            ordered[start : start + BLOCK] = np.where(keys & _SIGN, keys ^ _SIGN, ~keys).view(np.float32)
+            places[start : start + BLOCK] = (block & np.uint64(0xFFFFFFFF)).astype(np.int32)
+        return ordered, places
