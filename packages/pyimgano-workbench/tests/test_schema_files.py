@@ -84,7 +84,7 @@ def with_saturation(textures: Path, root: Path) -> Path:
 
 
 def manifest_of(cells: Path, images: dict[str, list[np.ndarray]]) -> Path:
-    """Write cells and their manifest: two groups of test images, one of good ones only, and defective training images."""
+    """Write cells and their manifest: test images in two lots, one all good, and defective training images."""
     from pyimgano.core.images import write_png
 
     rows = []

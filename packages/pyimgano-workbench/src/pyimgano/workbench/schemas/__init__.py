@@ -22,6 +22,7 @@ SCHEMAS: Mapping[str, str] = {
     "infer-config": "a run's artifacts/infer_config.json",
     "split": "a run's artifacts/split.json",
     "leaderboard": "a benchmark's leaderboard.json",
+    "submission": "the file beside what `runs submission` writes",
     "comparison": "what `runs compare --json` prints",
 }
 """Name → what it describes."""
@@ -37,6 +38,7 @@ VERSIONS: Mapping[str, int] = {
     "infer-config": 1,
     "split": 1,
     "leaderboard": 1,
+    "submission": 1,
     "comparison": 1,
 }
 """Name → the version that is described: what ``schema_version`` says in the file; for records, ``per_image_schema`` in
@@ -83,6 +85,7 @@ def _body(name: str, number: int) -> dict[str, Any]:
         "calibration-card": calibration.calibration_cards_schema,
         "infer-config": artifacts.infer_config_schema,
         "split": artifacts.split_schema,
+        "submission": artifacts.submission_schema,
         "leaderboard": benchmark.leaderboard_schema,
     }
     return makers[name](number)

@@ -16,7 +16,7 @@ from pyimgano.workbench.schemas.building import (
     version,
 )
 
-__all__ = ["environment_schema", "infer_config_schema", "split_schema"]
+__all__ = ["environment_schema", "infer_config_schema", "split_schema", "submission_schema"]
 
 
 def infer_config_schema(number: int) -> dict[str, Any]:
@@ -69,5 +69,29 @@ def environment_schema(number: int) -> dict[str, Any]:
             "cpu_count": value(["integer", "null"], minimum=1),
             "threads": value("object", "Variables that set the number of threads.", additionalProperties=TEXT),
             "device": value("string", "The accelerator, or cpu."),
+        }
+    )
+
+
+def submission_schema(number: int) -> dict[str, Any]:
+    """Return the schema of the file beside a submission."""
+    split = object_of({"images": WHOLE, "clipped_pixels": value("integer", "Beyond what 16 bits hold.", minimum=0)})
+    one = object_of(
+        {
+            "pixel_threshold": NUMBER,
+            "map_low": NUMBER,
+            "splits": value("object", "Private split -> what was written.", additionalProperties=split),
+        }
+    )
+    return object_of(
+        {
+            "schema_version": version(number),
+            "dataset": TEXT,
+            "run": TEXT,
+            "model": TEXT,
+            "values": value("string", "What the numbers of the maps are."),
+            "min_area": value("integer", "Regions of fewer pixels are not in the masks.", minimum=0),
+            "objects": value("object", "Object -> what its maps were made with.", additionalProperties=one),
+            "gaps": value("array", "What a complete submission would have.", items=TEXT),
         }
     )

@@ -10,6 +10,7 @@ from pyimgano.workbench.commands.runs.leaderboard import leaderboard
 from pyimgano.workbench.commands.runs.listing import list_all
 from pyimgano.workbench.commands.runs.report import report
 from pyimgano.workbench.commands.runs.show import show
+from pyimgano.workbench.commands.runs.submission import submission
 from pyimgano.workbench.commands.runs.verify import verify
 
 __all__ = ["app"]
@@ -22,3 +23,4 @@ app.command("compare")(compare)
 app.command("leaderboard")(leaderboard)
 app.command("gate")(gate)
 app.command("verify")(verify)
+app.command("submission")(submission)
