@@ -149,6 +149,24 @@ def test_the_file_beside_says_what_it_was_made_with_and_what_is_missing(
     assert sum(OBJECTS.values()) == 2045
 
 
+def test_a_complete_submission_has_no_gaps_and_a_wrong_name_is_one(
+    dataset: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The real dataset has eight objects and 4090 private images; here it shall have two and 16.
+    monkeypatch.setattr("pyimgano.workbench.submission.mvtec_ad2.OBJECTS", {"can": N_IMAGES, "fabric": N_IMAGES})
+    assert submit(run, dataset, tmp_path / "sub") == 0
+    assert load_json(tmp_path / "sub.json")["gaps"] == []
+    renamed = tmp_path / "dataset"
+    shutil.copytree(dataset, renamed)
+    private = renamed / "can" / "test_private_mixed"
+    (private / "003_mixed.png").rename(private / "003_underexposed.png")
+    assert submit(run, renamed, tmp_path / "other") == 0
+    assert load_json(tmp_path / "other.json")["gaps"] == [
+        "can/test_private_mixed: 1 of 4 images are missing",
+        "can/test_private_mixed: 1 images that it has not, e.g. 003_underexposed",
+    ]
+
+
 def test_regions_below_the_smallest_area_are_removed_from_masks_and_not_from_maps(
     dataset: Path, run: Path, tmp_path: Path
 ) -> None:
