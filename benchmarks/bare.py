@@ -189,6 +189,37 @@ def plain_greedy(file: str, *, ratio: float, first: int, precision: str, threads
     return result
 
 
+def sort_scores(count: int, *, seed: int, threads: int) -> dict[str, Any]:
+    """Time one sort of image scores.
+
+    Parameters
+    ----------
+    count : int
+        Number of scores.
+    seed : int
+        Of the draw.
+    threads : int
+        Number of threads; NumPy sorts with one.
+
+    Returns
+    -------
+    dict
+        Seconds: the least of three, as each side does it.
+    """
+    import numpy as np
+
+    from benchmarks.maps import image_scores
+
+    scores, _ = image_scores(count, seed)
+    times = []
+    for _ in range(3):
+        result: dict[str, Any] = {}
+        with stopwatch(result, "seconds"):
+            np.sort(scores)
+        times.append(result["seconds"])
+    return {"seconds": min(times), "threads": threads}
+
+
 if __name__ == "__main__":
     serve(
         {
@@ -196,5 +227,6 @@ if __name__ == "__main__":
             "backbone_and_gemm": backbone_and_gemm,
             "dense_product": dense_product,
             "plain_greedy": plain_greedy,
+            "sort_scores": sort_scores,
         }
     )

@@ -184,5 +184,77 @@ def coreset(file: str, *, ratio: float, start: int, threads: int) -> dict[str, A
     return result
 
 
+def pixel_metrics(folder: str, *, threads: int, mode: str = "exact") -> dict[str, Any]:
+    """Time the pixel metrics of maps and masks in memory.
+
+    Parameters
+    ----------
+    folder : str
+        Of :func:`benchmarks.maps.make`.
+    threads : int
+        Number of threads; fixed by the process's cores.
+    mode : {"exact", "binned"}
+        How.
+
+    Returns
+    -------
+    dict
+        Seconds, values, errors of the binned mode, peak memory beyond the inputs.
+    """
+    from benchmarks.maps import load, resident_mb
+    from pyimgano.workbench.evaluate import pixel_metrics as measure
+
+    maps, masks = load(folder)
+    marked = masks.any(axis=(1, 2)).tolist()
+    held = resident_mb()
+    result: dict[str, Any] = {"threads": threads}
+    with stopwatch(result, "seconds"):
+        found = measure(lambda index: (maps[index], masks[index]), marked, mode=mode).metrics
+    free = {name: metric for name, metric in found.items() if metric.value is not None}
+    result["values"] = {name: metric.value for name, metric in free.items()}
+    result["errors"] = {name: metric.facts["error"] for name, metric in free.items() if "error" in metric.facts}
+    peak = peak_rss_mb()
+    result["extra_mb"] = None if held is None or peak is None else peak - held
+    return result
+
+
+def image_metrics(count: int, *, seed: int, threads: int) -> dict[str, Any]:
+    """Time the image metrics.
+
+    Parameters
+    ----------
+    count : int
+        Number of scores, half of them defective.
+    seed : int
+        Of the draw.
+    threads : int
+        Number of threads; fixed by the process's cores.
+
+    Returns
+    -------
+    dict
+        Seconds: the least of three; the AUROC.
+    """
+    from benchmarks.maps import image_scores
+    from pyimgano.workbench.evaluate import image_metrics as measure
+
+    scores, labels = image_scores(count, seed)
+    times = []
+    for _ in range(3):
+        result: dict[str, Any] = {}
+        with stopwatch(result, "seconds"):
+            found = measure(scores, labels)
+        times.append(result["seconds"])
+    return {"seconds": min(times), "threads": threads, "auroc": found["image_auroc"].value}
+
+
 if __name__ == "__main__":
-    serve({"fit_predict": fit_predict, "latency": latency, "coreset": coreset})
+    serve(
+        {
+            "fit_predict": fit_predict,
+            "latency": latency,
+            "coreset": coreset,
+            "pixel_metrics": pixel_metrics,
+            "image_metrics": image_metrics,
+        }
+    )

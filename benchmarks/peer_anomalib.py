@@ -344,5 +344,53 @@ def coreset(file: str, *, ratio: float, seed: int, threads: int) -> dict[str, An
     return result
 
 
+def pixel_metrics(folder: str, *, threads: int, batch: int = 32) -> dict[str, Any]:
+    """Time the peer's four pixel metrics, updated batch by batch as its evaluator does.
+
+    Parameters
+    ----------
+    folder : str
+        Of :func:`benchmarks.maps.make`.
+    threads : int
+        Number of threads.
+    batch : int
+        Images per update; 32 is the peer's default.
+
+    Returns
+    -------
+    dict
+        Seconds, values, peak memory beyond the inputs.
+    """
+    from types import SimpleNamespace
+
+    import torch
+    from anomalib.metrics import AUPR, AUPRO, AUROC, F1Max
+
+    from benchmarks.maps import load, resident_mb
+    from benchmarks.measure import peak_rss_mb
+
+    _cores_for_torch(threads)
+    maps, masks = (torch.from_numpy(part) for part in load(folder))
+    fields = ["anomaly_map", "gt_mask"]
+    metrics = {
+        "pixel_auroc": AUROC(fields=fields),
+        "pixel_ap": AUPR(fields=fields),
+        "pixel_f1max": F1Max(fields=fields),
+        "pixel_aupro": AUPRO(fields=fields),
+    }
+    held = resident_mb()
+    result: dict[str, Any] = {"threads": torch.get_num_threads(), "values": {}}
+    with stopwatch(result, "seconds"):
+        for name, metric in metrics.items():
+            for start in range(0, len(maps), batch):
+                part = slice(start, start + batch)
+                metric.update(SimpleNamespace(anomaly_map=maps[part], gt_mask=masks[part].int()))
+            result["values"][name] = float(metric.compute())
+            metric.reset()
+    peak = peak_rss_mb()
+    result["extra_mb"] = None if held is None or peak is None else peak - held
+    return result
+
+
 if __name__ == "__main__":
-    serve({"fit_predict": fit_predict, "features": features, "coreset": coreset})
+    serve({"fit_predict": fit_predict, "features": features, "coreset": coreset, "pixel_metrics": pixel_metrics})
