@@ -21,6 +21,7 @@ __all__ = [
     "Layer",
     "default_layers",
     "describe_backbone",
+    "pyramid_layers",
     "resolve_backbone",
     "select_layers",
 ]
@@ -218,6 +219,12 @@ def describe_backbone(name: str) -> dict[str, Any]:
         "fixed_size": None if backbone.fixed_size is None else list(backbone.fixed_size),
         "side_multiple": backbone.side_multiple,
     }
+
+
+def pyramid_layers(backbone: Backbone) -> Optional[tuple[str, ...]]:
+    """Return the last layers of stride 4, 8 and 16; None unless all three exist."""
+    last = {layer.stride: layer.name for layer in backbone.layers}
+    return (last[4], last[8], last[16]) if all(stride in last for stride in (4, 8, 16)) else None
 
 
 def strides_8_and_16(layers: Sequence[Layer]) -> tuple[str, ...]:
