@@ -28,20 +28,17 @@ LITE0 = "efficientnet-lite0"
             coreset_sampling_ratio=1.0,
             runtime="torch",
         ),
-        "softpatch-by-nearest": lambda: SoftPatch(
-            input_size=64, noise_discriminator="nearest", soft_weights=False, map_sigma=0.0, runtime="torch"
-        ),
         "dfm": lambda: Dfm(input_size=64, batch_size=3, runtime="torch"),
         "dfm-by-likelihood": lambda: Dfm(
             input_size=(96, 64), layers=["blocks.2"], pooling=2, score="nll", runtime="torch"
         ),
-        "anomaly-dino": lambda: AnomalyDino(LITE0, input_size=96, batch_size=4, runtime="torch"),
+        "anomaly-dino": lambda: AnomalyDino(LITE0, input_size=64, batch_size=4, runtime="torch"),
         "anomaly-dino-of-a-transformer": lambda: AnomalyDino(
-            "timm/vit_tiny_patch16_224", input_size=(64, 96), weights="random", augment_rotations="off", runtime="torch"
+            "timm/test_vit", input_size=(64, 96), weights="random", augment_rotations="off", runtime="torch"
         ),
         "musc": lambda: Musc(LITE0, input_size=64, batch_size=3, runtime="torch"),
         "musc-of-a-transformer": lambda: Musc(
-            "timm/vit_tiny_patch16_224", input_size=64, weights="random", degrees=[1], runtime="torch"
+            "timm/test_vit", input_size=64, weights="random", degrees=[1], runtime="torch"
         ),
     },
     batch_tolerance=0.0,

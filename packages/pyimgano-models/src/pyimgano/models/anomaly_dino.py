@@ -75,7 +75,8 @@ class AnomalyDino(BackboneDetector):
 
     Differences to the authors' code: images are scaled to ``input_size``, not by their shorter side (give a height and
     a width in the images' proportion), and turned after that. Whether masks are good is decided by rule, where the
-    authors look at the first image. An image in which no patch belongs to the object is scored as a whole: a mask that
+    authors look at the first image. Positions are resampled to the size of the images by timm, with antialiasing, which
+    DINOv2's own code leaves out. An image in which no patch belongs to the object is scored as a whole: a mask that
     failed must not pass it as good.
     """
 
