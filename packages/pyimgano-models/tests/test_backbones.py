@@ -102,9 +102,10 @@ def test_an_unknown_timm_model_names_the_nearest():
     assert "'resnet18'" in caught.value.hint
 
 
-def test_a_transformer_of_one_stride_has_no_default_layers_and_a_fixed_size():
+def test_a_transformer_of_one_stride_has_no_default_layers_and_takes_whole_patches():
     backbone = resolve_backbone("timm/vit_tiny_patch16_224")
-    assert backbone.fixed_size == (224, 224)
+    assert (backbone.fixed_size, backbone.side_multiple) == (None, 16)
+    assert [layer.name for layer in backbone.layers[-2:]] == ["blocks.11", "norm"]
     with pytest.raises(ParameterError, match="no default layers") as caught:
         select_layers(backbone, None)
     assert "blocks.11" in caught.value.allowed

@@ -170,7 +170,7 @@ def test_a_device_that_is_not_there_is_an_error():
 
 def test_a_network_of_one_size_refuses_others():
     with pytest.raises(ParameterError) as caught:
-        create_extractor("timm/vit_tiny_patch16_224", layers=["blocks.5"], weights="random", input_size=256)
+        create_extractor("timm/mixer_s32_224", layers=["blocks.5"], weights="random", input_size=256)
     assert "[224, 224]" in caught.value.allowed
 
 

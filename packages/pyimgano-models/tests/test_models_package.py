@@ -11,7 +11,17 @@ from pyimgano.core.parameters import describe_parameters
 from pyimgano.models import create_model, list_models, model_info
 from pyimgano.models.specs import COMPONENTS, MODELS
 
-OURS = {"padim", "patchcore", "pixel-gaussian", "sklearn-isolation-forest"}
+OURS = {
+    "anomaly-dino",
+    "dfm",
+    "musc",
+    "padim",
+    "patchcore",
+    "pixel-gaussian",
+    "sklearn-isolation-forest",
+    "softpatch",
+    "spade",
+}
 
 
 def test_importing_the_package_and_listing_its_models_imports_nothing_heavy():

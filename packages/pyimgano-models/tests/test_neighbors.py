@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from pyimgano.models import neighbors
-from pyimgano.models.neighbors import Neighbors, squared_distances
+from pyimgano.models.neighbors import GroupNeighbors, Neighbors, squared_distances
 from pyimgano.models.parallel import one_blas_thread
 
 
@@ -105,3 +105,30 @@ def test_queries_that_do_not_fit_are_refused() -> None:
             search.query(vectors.astype(np.float32), k)
     with pytest.raises(ValueError, match="finite"):
         search.query(np.array([[0.0, np.nan]], np.float32))
+
+
+@pytest.mark.parametrize("without", [None, 3])
+@pytest.mark.parametrize("k", [1, 4, 6])
+def test_group_distances_are_the_lowest_of_the_plain_searchs(k, without, monkeypatch) -> None:
+    monkeypatch.setattr(neighbors, "_GROUP_ROWS", 16)
+    monkeypatch.setattr(neighbors, "_COLUMNS", 25)
+    groups = RNG.standard_normal((7, 11, 9)).astype(np.float32)
+    vectors = RNG.standard_normal((50, 9)).astype(np.float32)
+    found = GroupNeighbors(groups).query(vectors, k, without=without)
+    each = [plain_neighbors(group, vectors, 1)[0] for index, group in enumerate(groups) if index != without]
+    assert found.tolist() == np.sort(np.concatenate(each, axis=1), axis=1)[:, :k].tolist()
+
+
+def test_groups_refuse_what_does_not_fit() -> None:
+    groups = GroupNeighbors(np.zeros((2, 3, 4), dtype=np.float32))
+    vectors = np.zeros((5, 4), dtype=np.float32)
+    for bad in (
+        lambda: GroupNeighbors(np.zeros((3, 4), dtype=np.float32)),
+        lambda: groups.query(vectors[:, :3], 1),
+        lambda: groups.query(vectors, 3),
+        lambda: groups.query(vectors, 2, without=0),
+        lambda: groups.query(vectors, 1, without=2),
+        lambda: groups.query(np.full((1, 4), np.nan, dtype=np.float32), 1),
+    ):
+        with pytest.raises(ValueError):
+            bad()

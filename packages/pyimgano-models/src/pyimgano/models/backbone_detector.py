@@ -57,13 +57,17 @@ class BackboneDetector(BaseDetector, ABC):
         """Return the layers to take when none are named; None for the backbone's own default."""
         return None
 
+    def _extracted_layers(self) -> Optional[Sequence[str]]:
+        """Return the layers that the extractor gives; None for the backbone's own default."""
+        return self._default_layers() if self.layers is None else self.layers
+
     def _make_extractor(self) -> BackboneExtractor:
         from pyimgano.models.features import create_extractor
 
         self._keep(
             create_extractor(
                 self.backbone,
-                layers=self._default_layers() if self.layers is None else self.layers,
+                layers=self._extracted_layers(),
                 input_size=self.input_size,
                 runtime=self.runtime,
                 weights=self.weights,

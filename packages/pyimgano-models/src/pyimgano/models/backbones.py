@@ -21,6 +21,7 @@ __all__ = [
     "Layer",
     "default_layers",
     "describe_backbone",
+    "pyramid_layers",
     "resolve_backbone",
     "select_layers",
 ]
@@ -68,6 +69,8 @@ class Backbone:
         Of pixel values 0 … 255; the network takes ``(pixel - mean) / std``.
     fixed_size : (int, int) or None
         The only (height, width) that the network takes; None when it takes any.
+    side_multiple : int
+        Both sides are multiples of it: the side of a transformer's patches.
     """
 
     name: str
@@ -78,6 +81,7 @@ class Backbone:
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
     fixed_size: Optional[tuple[int, int]] = None
+    side_multiple: int = 1
 
     def layer(self, name: str) -> Layer:
         """Return the layer called ``name`` (see :func:`select_layers` for names that come from outside)."""
@@ -201,7 +205,7 @@ def describe_backbone(name: str) -> dict[str, Any]:
     -------
     dict
         ``name``, ``library``, ``architecture``, ``layers`` (each with ``name``, ``channels``, ``stride``),
-        ``default_layers``, ``mean`` and ``std`` of pixel values 0 … 255, ``fixed_size``.
+        ``default_layers``, ``mean`` and ``std`` of pixel values 0 … 255, ``fixed_size``, ``side_multiple``.
     """
     backbone = resolve_backbone(name)
     return {
@@ -213,7 +217,14 @@ def describe_backbone(name: str) -> dict[str, Any]:
         "mean": list(backbone.mean),
         "std": list(backbone.std),
         "fixed_size": None if backbone.fixed_size is None else list(backbone.fixed_size),
+        "side_multiple": backbone.side_multiple,
     }
+
+
+def pyramid_layers(backbone: Backbone) -> Optional[tuple[str, ...]]:
+    """Return the last layers of stride 4, 8 and 16; None unless all three exist."""
+    last = {layer.stride: layer.name for layer in backbone.layers}
+    return (last[4], last[8], last[16]) if all(stride in last for stride in (4, 8, 16)) else None
 
 
 def strides_8_and_16(layers: Sequence[Layer]) -> tuple[str, ...]:

@@ -193,7 +193,7 @@ def create_extractor(
             if runtime == "onnxruntime":
                 raise
             logger.warning("runtime torch is taken for %s: %s", described.name, error.message)
-    network, sha256 = _network(described, chosen, found)
+    network, sha256 = _network(described, chosen, found, size)
     return BackboneExtractor(described, chosen, size, found, sha256, TorchRuntime(network, device=place, threads=cores))
 
 
@@ -234,12 +234,12 @@ def reopen_extractor(
     return extractor
 
 
-def _network(backbone: Backbone, layers: tuple[str, ...], weights: Weights) -> tuple[Any, str]:
+def _network(backbone: Backbone, layers: tuple[str, ...], weights: Weights, size: tuple[int, int]) -> tuple[Any, str]:
     """Return the torch network and the fingerprint of its weights."""
     _need("torch", "lite")
     from pyimgano.models.networks import build_network, fingerprint
 
-    network = build_network(backbone, layers, weights)
+    network = build_network(backbone, layers, weights, size)
     return network, weights.sha256 or fingerprint(network)
 
 
@@ -251,7 +251,7 @@ def _onnx(
         cached = find_graph(GraphKey(backbone, layers, size, weights.sha256))
         if cached is not None:
             return weights.sha256, OnnxRuntime(cached, layers=layers, threads=threads)
-    network, sha256 = _network(backbone, layers, weights)
+    network, sha256 = _network(backbone, layers, weights, size)
     graph = export_graph(network, layers, size)
     # A graph of random weights is of no use to anybody else: making its name takes making the network.
     kept = None if weights.sha256 is None else keep_graph(GraphKey(backbone, layers, size, sha256), graph)
@@ -325,6 +325,14 @@ def _size(backbone: Backbone, input_size: Union[int, Sequence[int]]) -> tuple[in
     if backbone.fixed_size is not None and size != backbone.fixed_size:
         raise ParameterError(
             f"input_size = {input_size!r}", where=backbone.name, allowed=f"{list(backbone.fixed_size)} only"
+        )
+    patch = backbone.side_multiple
+    if size[0] % patch or size[1] % patch:
+        below, above = [side // patch * patch for side in size], [-(-side // patch) * patch for side in size]
+        raise ParameterError(
+            f"input_size = {input_size!r}",
+            where=backbone.name,
+            allowed=f"multiples of {patch}, the side of its patches: {below} or {above}",
         )
     return size
 

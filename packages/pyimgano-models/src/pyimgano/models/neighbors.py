@@ -16,12 +16,14 @@ import numpy as np
 
 from pyimgano.models.parallel import map_blocks, split_blocks
 
-__all__ = ["TINY", "Frame", "Neighbors", "paired_distances", "plausible_pairs", "squared_distances"]
+__all__ = ["TINY", "Frame", "GroupNeighbors", "Neighbors", "paired_distances", "plausible_pairs", "squared_distances"]
 
 _ROWS = 512
 """Queries per product, at most."""
 _FEW_ROWS = 64
 """Queries that are worth a thread of their own."""
+_GROUP_ROWS = 128
+"""Vectors per product where groups are asked."""
 _COLUMNS = 4096
 """Bank rows per product: with 512 queries the tile takes 8 MiB, which stays in the last-level cache."""
 _DIRECT_VALUES = 1 << 20
@@ -261,6 +263,94 @@ class Neighbors:
                 bounds = best[0][:, -1] * self._frame.scale**2
         assert best is not None
         return best
+
+
+class GroupNeighbors:
+    """How near vectors come to each of several groups of vectors, such as the patches of each of several images.
+
+    Parameters
+    ----------
+    groups : ndarray, (g, m, d) float32
+        All finite. Kept, not copied; a shifted copy of the same size is made for the products.
+
+    Raises
+    ------
+    ValueError
+        When it is empty, is not three-dimensional, or has values that are not finite.
+    """
+
+    def __init__(self, groups: np.ndarray) -> None:
+        if groups.ndim != 3 or 0 in groups.shape:
+            raise ValueError(f"the groups have shape {groups.shape}; allowed: (g, m, d), not empty")
+        self.groups = np.ascontiguousarray(groups, dtype=np.float32)
+        self._rows = self.groups.reshape(-1, groups.shape[2])
+        self._frame = Frame(self._rows)
+        self._placed = self._frame.bank(self._rows)
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+    def query(self, vectors: np.ndarray, k: int, *, without: Optional[int] = None) -> np.ndarray:
+        """Return each vector's distances to the ``k`` groups that it comes nearest to.
+
+        Parameters
+        ----------
+        vectors : ndarray, (n, d) float32
+            All finite.
+        k : int
+            From 1 to the number of groups, less the one left out.
+        without : int, optional
+            Index of a group to leave out.
+
+        Returns
+        -------
+        ndarray, (n, k) float64
+            Ascending; each is the distance to the nearest row of one group. Which row and which groups these are is
+            told by products in float32, so of nearly equal ones it may be another (squared distances that differ by
+            less than ``Frame.error`` times the squared norms); the distances themselves are computed directly.
+
+        Raises
+        ------
+        ValueError
+            When the shape does not fit, a value is not finite, or ``k`` or ``without`` is out of range.
+        """
+        count, size, dimension = self.groups.shape
+        if vectors.ndim != 2 or vectors.shape[1] != dimension:
+            raise ValueError(f"the vectors have shape {vectors.shape}; allowed: (n, {dimension})")
+        if without is not None and not 0 <= without < count:
+            raise ValueError(f"without = {without}; allowed: 0 to {count - 1}")
+        left = count - (without is not None)
+        if not 1 <= k <= left:
+            raise ValueError(f"k = {k}; allowed: 1 to {left}, the number of groups")
+        vectors = np.ascontiguousarray(vectors, dtype=np.float32)
+        if not np.isfinite(vectors).all():
+            raise ValueError("the vectors have values that are not finite")
+        result = np.empty((len(vectors), k))
+        tile = max(1, _COLUMNS // size)
+
+        def work(start: int) -> None:
+            part = slice(start, start + _GROUP_ROWS)
+            queries, _ = self._frame.queries(vectors[part])
+            nearest: np.ndarray = np.empty((len(queries), count), dtype=np.int64)
+            values = np.empty((len(queries), count), dtype=np.float32)
+            for first in range(0, count, tile):
+                last = min(first + tile, count)
+                product = queries @ self._placed[first * size : last * size].T
+                product = product.reshape(len(queries), last - first, size)
+                index = product.argmin(axis=2)
+                values[:, first:last] = np.take_along_axis(product, index[..., None], axis=2)[..., 0]
+                nearest[:, first:last] = index + np.arange(first, last) * size
+            if without is not None:
+                values[:, without] = np.inf
+            chosen = np.argpartition(values, k - 1, axis=1)[:, :k]
+            columns = np.take_along_axis(nearest, chosen, axis=1).ravel()
+            rows = np.repeat(np.arange(start, start + len(queries)), k)
+            squared = paired_distances(vectors, rows, self._rows, columns).reshape(-1, k)
+            result[part] = np.sqrt(np.sort(squared, axis=1))
+
+        # Blocks of one size whatever the number of cores: a product's last bits depend on it.
+        map_blocks(work, range(0, len(vectors), _GROUP_ROWS))
+        return result
 
 
 def _nearest_of_pairs(

@@ -52,8 +52,20 @@ class LiteFeatures(nn.Module):
         return features
 
 
-def build_network(backbone: Backbone, layers: Sequence[str], weights: Weights) -> PixelNetwork:
+def build_network(
+    backbone: Backbone, layers: Sequence[str], weights: Weights, size: Optional[tuple[int, int]] = None
+) -> PixelNetwork:
     """Return the network in eval mode, on the CPU, with every parameter from ``weights``.
+
+    Parameters
+    ----------
+    backbone : Backbone
+    layers : sequence of str
+        In the order of the network.
+    weights : Weights
+    size : (int, int), optional
+        (height, width) of the images. A transformer's embeddings of positions are resampled to it; networks without
+        such need none.
 
     Raises
     ------
@@ -65,7 +77,7 @@ def build_network(backbone: Backbone, layers: Sequence[str], weights: Weights) -
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(weights.seed or 0)
         try:
-            network = _build(backbone, layers, state)
+            network = _build(backbone, layers, state, size)
         except (RuntimeError, KeyError, IndexError) as error:
             if state is None:
                 raise
@@ -88,11 +100,13 @@ def read_weights(backbone: Backbone, weights: Weights) -> dict[str, Any]:
     return state
 
 
-def _build(backbone: Backbone, layers: Sequence[str], state: Optional[dict[str, Any]]) -> nn.Module:
+def _build(
+    backbone: Backbone, layers: Sequence[str], state: Optional[dict[str, Any]], size: Optional[tuple[int, int]]
+) -> nn.Module:
     if backbone.library == "timm":
         from pyimgano.models.timm_backbones import build_timm
 
-        return build_timm(backbone, layers, state)
+        return build_timm(backbone, layers, state, size)
     if backbone.library == "torchvision":
         from pyimgano.models.torchvision_backbones import build_torchvision
 

@@ -12,6 +12,7 @@ from pyimgano.core.parameters import require
 from pyimgano.core.seeding import generator
 from pyimgano.models.anomaly_map import render_maps
 from pyimgano.models.backbone_detector import BackboneDetector, is_real, is_whole
+from pyimgano.models.backbones import pyramid_layers, resolve_backbone
 from pyimgano.models.gaussians import GaussianAccumulator, PositionGaussians
 from pyimgano.models.patches import aligned_patches
 
@@ -101,10 +102,7 @@ class Padim(BackboneDetector):
         require(is_real(self.map_sigma) and self.map_sigma >= 0.0, "map_sigma", self.map_sigma, "at least 0")
 
     def _default_layers(self) -> Optional[tuple[str, ...]]:
-        from pyimgano.models.backbones import resolve_backbone
-
-        last = {layer.stride: layer.name for layer in resolve_backbone(self.backbone).layers}
-        return (last[4], last[8], last[16]) if all(stride in last for stride in (4, 8, 16)) else None
+        return pyramid_layers(resolve_backbone(self.backbone))
 
     def _fit(self, images: ImageBatches) -> None:
         extractor = self._make_extractor()

@@ -13,7 +13,7 @@ from pyimgano.models.anomaly_map import render_maps
 from pyimgano.models.backbone_detector import BackboneDetector, is_real, is_whole
 from pyimgano.models.coreset import coreset_size, greedy_coreset, sparse_projection
 from pyimgano.models.neighbors import Neighbors
-from pyimgano.models.patches import locally_aware_patches
+from pyimgano.models.patches import gather_patches, locally_aware_patches
 
 if TYPE_CHECKING:
     from pyimgano.core.batching import ImageBatches
@@ -121,14 +121,10 @@ class PatchCore(BackboneDetector):
 
     def _fit(self, images: ImageBatches) -> None:
         extractor = self._make_extractor()
-        features, filled = np.empty((0, 0), dtype=np.float32), 0
-        for batch in images:
-            patches = locally_aware_patches(extractor.extract(batch), patch_size=self.patch_size)
-            rows = patches.reshape(-1, patches.shape[-1])
-            if filled == 0:
-                features = np.empty((len(images) * len(rows) // len(batch), rows.shape[1]), dtype=np.float32)
-            features[filled : filled + len(rows)] = rows
-            filled += len(rows)
+        patches = gather_patches(
+            images, lambda batch: locally_aware_patches(extractor.extract(batch), patch_size=self.patch_size)
+        )
+        features = patches.reshape(-1, patches.shape[-1])
         self._set_bank(features[self._coreset(features)])
 
     def _coreset(self, features: np.ndarray) -> Any:

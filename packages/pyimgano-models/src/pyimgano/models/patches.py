@@ -4,13 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import TYPE_CHECKING, Callable
 
 import numpy as np
 
 from pyimgano.core.errors import PyimganoError
 from pyimgano.models.resampling import linear_taps, nearest_indices
 
-__all__ = ["aligned_patches", "locally_aware_patches"]
+if TYPE_CHECKING:
+    from pyimgano.core.batching import ImageBatches
+
+__all__ = ["aligned_patches", "gather_patches", "locally_aware_patches", "unit_vectors"]
+
+
+def gather_patches(images: ImageBatches, describe: Callable[[list[np.ndarray]], np.ndarray]) -> np.ndarray:
+    """Return the patch features of all images, in their order.
+
+    Parameters
+    ----------
+    images : ImageBatches
+        At least one image.
+    describe : callable
+        From a batch of prepared images to their patch features, (n, h, w, D) float32.
+
+    Returns
+    -------
+    ndarray, (N, h, w, D) float32
+        Filled batch by batch: no second copy is held.
+    """
+    features, filled = np.empty((0, 0, 0, 0), dtype=np.float32), 0
+    for batch in images:
+        patches = describe(batch)
+        if filled == 0:
+            features = np.empty((len(images), *patches.shape[1:]), dtype=np.float32)
+        features[filled : filled + len(patches)] = patches
+        filled += len(patches)
+    return features
 
 
 def locally_aware_patches(maps: Mapping[str, np.ndarray], *, patch_size: int = 3) -> np.ndarray:
@@ -72,6 +101,13 @@ def aligned_patches(maps: Mapping[str, np.ndarray], channels: np.ndarray) -> np.
         taken = np.ascontiguousarray(layer[:, wanted].transpose(0, 2, 3, 1))
         parts.append(taken[:, rows[:, None], columns])
     return _joined(parts)
+
+
+def unit_vectors(rows: np.ndarray) -> np.ndarray:
+    """Return (n, D) float32 rows scaled to length 1; a row of zeros stays as it is."""
+    lengths = np.sqrt(np.einsum("nd,nd->n", rows, rows, dtype=np.float64))
+    scaled: np.ndarray = (rows / np.maximum(lengths, 1e-12)[:, None]).astype(np.float32)
+    return scaled
 
 
 def _finest(maps: Mapping[str, np.ndarray]) -> tuple[int, int]:

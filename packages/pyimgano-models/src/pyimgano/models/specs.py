@@ -13,6 +13,36 @@ TORCHVISION = Requirement("torchvision", "pyimgano-models", "torch")
 
 MODELS = (
     ModelSpec(
+        name="anomaly-dino",
+        summary="AnomalyDINO: nearest patch tokens of a few good images by cosine distance; DINOv2 by default",
+        factory="pyimgano.models.anomaly_dino:AnomalyDino",
+        tags=("deep", "memory-bank", "pixel", "few-shot"),
+        requires=(TORCH, TIMM),
+        paper="Damm et al., AnomalyDINO: Boosting Patch-based Few-shot Anomaly Detection with DINOv2, WACV 2025, "
+        "arXiv 2405.14529",
+        pixel_map=True,
+    ),
+    ModelSpec(
+        name="dfm",
+        summary="DFM: what pooled deep features lack in the good images' principal components, or their Gaussian",
+        factory="pyimgano.models.dfm:Dfm",
+        tags=("deep", "distribution", "pixel", "aligned"),
+        requires=(TORCH,),
+        paper="Ahuja et al., Probabilistic Modeling of Deep Features for Out-of-Distribution and Adversarial "
+        "Detection, 2019, arXiv 1909.11786",
+        pixel_map=True,
+    ),
+    ModelSpec(
+        name="musc",
+        summary="MuSc: unlabelled images score each other; needs no good images, most must be good at most places",
+        factory="pyimgano.models.musc:Musc",
+        tags=("deep", "memory-bank", "pixel", "zero-shot", "transductive", "noisy-training"),
+        requires=(TORCH, TIMM),
+        paper="Li et al., MuSc: Zero-Shot Industrial Anomaly Classification and Segmentation with Mutual Scoring of "
+        "the Unlabeled Images, ICLR 2024, arXiv 2401.16753",
+        pixel_map=True,
+    ),
+    ModelSpec(
         name="padim",
         summary="PaDiM: a Gaussian of backbone features at every position, Mahalanobis distance to it",
         factory="pyimgano.models.padim:Padim",
@@ -44,6 +74,24 @@ MODELS = (
         tags=("classical", "embedding"),
         requires=(TORCH,),
         paper="Liu, Ting & Zhou, Isolation Forest, ICDM 2008",
+    ),
+    ModelSpec(
+        name="softpatch",
+        summary="SoftPatch: PatchCore for training sets with defects in them, left out and weighted patch by patch",
+        factory="pyimgano.models.softpatch:SoftPatch",
+        tags=("deep", "memory-bank", "pixel", "aligned", "noisy-training"),
+        requires=(TORCH,),
+        paper="Jiang et al., SoftPatch: Unsupervised Anomaly Detection with Noisy Data, NeurIPS 2022, arXiv 2403.14233",
+        pixel_map=True,
+    ),
+    ModelSpec(
+        name="spade",
+        summary="SPADE: the most similar good images are retrieved, and every position sought among their features",
+        factory="pyimgano.models.spade:Spade",
+        tags=("deep", "memory-bank", "pixel"),
+        requires=(TORCH,),
+        paper="Cohen & Hoshen, Sub-Image Anomaly Detection with Deep Pyramid Correspondences, 2020, arXiv 2005.02357",
+        pixel_map=True,
     ),
 )
 

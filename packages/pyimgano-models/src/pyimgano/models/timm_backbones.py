@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any, Optional
 
@@ -11,6 +12,9 @@ from pyimgano.models.backbones import Backbone, Layer, strides_8_and_16
 from pyimgano.models.weights import Source
 
 __all__ = ["build_timm", "describe_timm", "timm_source"]
+
+NORM = "norm"
+"""The layer of a transformer that is its last block's output after its final normalisation."""
 
 
 def _timm() -> Any:
@@ -53,6 +57,11 @@ def describe_timm(architecture: str) -> Backbone:
     layers = tuple(Layer(str(i["module"]), int(i["num_chs"]), int(i["reduction"])) for i in info)
     config = model.pretrained_cfg
     size = tuple(config["input_size"][1:]) if config.get("fixed_input_size") else None
+    multiple = 1
+    if _takes_sizes(model):
+        size, multiple = None, layers[-1].stride
+        if _has_final_norm(model):
+            layers += (Layer(NORM, layers[-1].channels, layers[-1].stride),)
     return Backbone(
         f"timm/{architecture}",
         "timm",
@@ -62,7 +71,20 @@ def describe_timm(architecture: str) -> Backbone:
         mean=_pixels(config["mean"]),
         std=_pixels(config["std"]),
         fixed_size=size,
+        side_multiple=multiple,
     )
+
+
+def _takes_sizes(model: Any) -> bool:
+    """Tell whether a model is a plain transformer, whose embeddings of positions fit any grid of patches."""
+    return "dynamic_img_size" in inspect.signature(type(model).__init__).parameters
+
+
+def _has_final_norm(model: Any) -> bool:
+    import torch
+
+    norm = getattr(model, "norm", None)
+    return norm is not None and not isinstance(norm, torch.nn.Identity)
 
 
 def _pixels(values: Sequence[float]) -> tuple[float, float, float]:
@@ -95,8 +117,16 @@ def timm_source(architecture: str, weights: str) -> Source:
     return Source(config.tag or tag, config.url or None, config.hf_hub_id or None)
 
 
-def build_timm(backbone: Backbone, layers: Sequence[str], state: Optional[dict[str, Any]]) -> Any:
+def build_timm(
+    backbone: Backbone,
+    layers: Sequence[str],
+    state: Optional[dict[str, Any]],
+    size: Optional[tuple[int, int]] = None,
+) -> Any:
     """Return a module that maps (N, 3, H, W) to the layers' features.
+
+    The embeddings of positions of a plain transformer are resampled to ``size`` once, here, as timm does it for
+    images of other sizes: the exported graph then holds constants.
 
     Raises
     ------
@@ -108,8 +138,11 @@ def build_timm(backbone: Backbone, layers: Sequence[str], state: Optional[dict[s
     if state is not None:
         _check_fits(backbone.architecture, state)
     names = [layer.name for layer in backbone.layers]
+    options = {"img_size": size} if backbone.side_multiple > 1 and size is not None else {}
+    if NORM in layers and names[-1] == NORM:
+        return _normed_tokens(_create(backbone.architecture, state, num_classes=0, **options), names, layers)
     indices = tuple(names.index(layer) for layer in layers)
-    network = _create(backbone.architecture, state, features_only=True, out_indices=indices)
+    network = _create(backbone.architecture, state, features_only=True, out_indices=indices, **options)
     if str(getattr(network, "output_fmt", "NCHW")).rpartition(".")[2] != "NHWC":
         return network
 
@@ -124,6 +157,27 @@ def build_timm(backbone: Backbone, layers: Sequence[str], state: Optional[dict[s
             return [output.permute(0, 3, 1, 2) for output in self.body(x)]
 
     return ChannelsFirst()
+
+
+def _normed_tokens(network: Any, names: list[str], layers: Sequence[str]) -> Any:
+    """Return a module that gives a transformer's last block through its final norm, and other blocks as they are."""
+    import torch
+
+    last = len(names) - 2
+    wanted = sorted({min(names.index(layer), last) for layer in layers})
+    network.prune_intermediate_layers(wanted, prune_norm=False)
+
+    class NormedTokens(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = network
+
+        def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+            maps = self.body.forward_intermediates(x, indices=wanted, intermediates_only=True)
+            normed = self.body.norm(maps[-1].permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+            return [normed if layer == NORM else maps[wanted.index(names.index(layer))] for layer in layers]
+
+    return NormedTokens()
 
 
 def _create(architecture: str, state: Optional[dict[str, Any]], **options: Any) -> Any:
