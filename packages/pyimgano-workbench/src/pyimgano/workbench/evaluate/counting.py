@@ -9,23 +9,26 @@ costs time.
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Optional
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["GoodCounts"]
+__all__ = ["GoodCounts", "sort_in_place"]
 
 FEW, MANY = 1 << 18, 1 << 20
 """Cells of the grid for up to a million values, and for more: 4 MB and 16 MB of counters, to stay in a core's cache."""
 BLOCK = 1 << 18
 """Values that are handled at a time, for the memory of what they become on the way."""
-CACHED = 1 << 16
+CACHED = 1 << 15
 """Scores that are sifted at a time, so that what they become on the way stays in the cache."""
 KEPT = 1 << 20
 """Scores to be sorted that are kept at most. From the first ones the grid's range is taken."""
 KEPT = 1 << 20
 """Scores to be sorted that are kept at most. From the first ones the grid's range is taken."""
+MANY_AT_ONCE = 1 << 21
+"""Scores from which on they are sorted and counted by two threads."""
 USELESS = 0.7
 """Share of the sample that is not clear from which on a grid only costs time."""
 
@@ -64,8 +67,17 @@ class GoodCounts:
 
     def add(self, scores: np.ndarray) -> None:
         """Count (n,) finite scores, of the dtype of the values. Nothing else may be asked meanwhile."""
+        import numpy as np
+
         if scores.size == 0:
             return
+        if scores.size >= MANY_AT_ONCE:
+            with ThreadPoolExecutor(2) as pool:
+                list(pool.map(self._add, np.array_split(scores, 2)))
+        else:
+            self._add(scores)
+
+    def _add(self, scores: np.ndarray) -> None:
         lowest, highest = float(scores.min()), float(scores.max())
         with self._keeping:
             self.total += int(scores.size)
@@ -172,11 +184,17 @@ class GoodCounts:
 
 
 class _Slots:
-    """Slots that a thread has not counted yet."""
+    """A thread's slots that are not counted yet, and the memory that it works in: new memory costs time."""
 
-    def __init__(self, slots: np.ndarray) -> None:
-        self.slots = slots
+    def __init__(self, size: int, kind: np.dtype) -> None:
+        import numpy as np
+
+        self.slots = np.empty(size, dtype=np.intp)
         self.filled = 0
+        self.places = np.empty(CACHED, dtype=kind)
+        self.pivots = np.empty(CACHED, dtype=kind)
+        self.above = np.empty(CACHED, dtype=np.bool_)
+        self.clear = np.empty(CACHED, dtype=np.bool_)
 
 
 class _Local(threading.local):
@@ -227,38 +245,41 @@ class _Grid:
         if not (np.isfinite(scale) and scale > 0):
             return None
         grid = cls(kind(low), scale, values)
-        slots = np.empty(CACHED, dtype=np.intp)
-        unclear = sum(grid._sift(sample[start : start + CACHED], slots).size for start in range(0, sample.size, CACHED))
+        room = _Slots(CACHED, values.dtype)
+        unclear = 0
+        for start in range(0, sample.size, CACHED):
+            unclear += grid._sift(sample[start : start + CACHED], room, 0).size
         return grid if unclear < USELESS * sample.size else None
 
     def count(self, scores: np.ndarray) -> np.ndarray:
         """Count at most ``CACHED`` scores by their slots, and return those that are not clear; any thread may."""
-        import numpy as np
-
         mine = self._local.mine
         if mine is None:
-            mine = self._local.mine = _Slots(np.empty(2 * self._size, dtype=np.intp))
+            mine = self._local.mine = _Slots(max(2 * self._size, CACHED), self._pivots.dtype)
             with self._lock:
                 self._all.append(mine)
         if mine.filled + scores.size > mine.slots.size:
             self._count(mine)
-        unclear = self._sift(scores, mine.slots[mine.filled : mine.filled + scores.size])
+        unclear = self._sift(scores, mine, mine.filled)
         mine.filled += int(scores.size)
         return unclear
 
-    def _sift(self, scores: np.ndarray, slots: np.ndarray) -> np.ndarray:
+    def _sift(self, scores: np.ndarray, room: _Slots, start: int) -> np.ndarray:
         """Write the slot of each score, and return the scores that are not clear."""
         import numpy as np
 
-        cells = self._cells(scores)
-        pivots = self._pivots.take(cells)
-        above = scores > pivots
-        clear = scores < pivots
-        clear |= above
-        cells *= 2
-        cells += above
-        np.multiply(cells, clear, out=slots[: scores.size])
-        return scores[~clear]
+        n = scores.size
+        slots = room.slots[start : start + n]
+        pivots, above, clear = room.pivots[:n], room.above[:n], room.clear[:n]
+        self._cells(scores, places=room.places[:n], out=slots)
+        np.take(self._pivots, slots, out=pivots, mode="clip")  # without a check, which would need a copy
+        np.greater(scores, pivots, out=above)
+        np.less(scores, pivots, out=clear)
+        np.logical_or(clear, above, out=clear)
+        slots *= 2
+        slots += above
+        slots *= clear
+        return scores[np.logical_not(clear, out=clear)]
 
     def _count(self, mine: _Slots) -> None:
         import numpy as np
@@ -289,16 +310,21 @@ class _Grid:
             below[start : start + BLOCK] += before.take(self._cells(values[start : start + BLOCK]))
         self._counts[:] = 0
 
-    def _cells(self, scores: np.ndarray) -> np.ndarray:
+    def _cells(
+        self, scores: np.ndarray, *, places: Optional[np.ndarray] = None, out: Optional[np.ndarray] = None
+    ) -> np.ndarray:
         """Return (n,) intp; never falls where the score rises, as no step of its arithmetic does."""
         import numpy as np
 
         with np.errstate(over="ignore"):  # to an infinity of the right sign
-            place = scores - self._low
-            place *= self._scale
-        place += 2  # slot 0 is taken; 1 is below all
-        np.clip(place, 1, self._size - 1, out=place)
-        return place.astype(np.intp)
+            places = np.subtract(scores, self._low, out=places)
+            places *= self._scale
+        places += 2  # slot 0 is taken; 1 is below all
+        np.clip(places, 1, self._size - 1, out=places)
+        if out is None:
+            return places.astype(np.intp)
+        np.copyto(out, places, casting="unsafe")
+        return out
 
 
 def _count_sorted(counters: np.ndarray, low: int, places: np.ndarray) -> None:
@@ -315,3 +341,14 @@ def _count_sorted(counters: np.ndarray, low: int, places: np.ndarray) -> None:
 
 def _cells_for(values: np.ndarray) -> int:
     return FEW if values.size <= 1_000_000 else MANY
+
+
+def sort_in_place(values: np.ndarray) -> None:
+    """Sort many numbers by two threads: each a half, then one merges them (NumPy's stable sort finds the two runs)."""
+    if values.size < MANY_AT_ONCE:
+        values.sort()
+        return
+    half = values.size // 2
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda part: part.sort(), (values[:half], values[half:])))
+    values.sort(kind="stable")

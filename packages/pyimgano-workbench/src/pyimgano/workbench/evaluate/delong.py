@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AurocDifference", "delong_difference", "delong_variance", "variance_of_tallies"]
 
-BLOCK = 32_768
+BLOCK = 16_384
 """Distinct scores that are worked on at a time, so that they stay in the processor's cache."""
 
 
@@ -163,15 +163,15 @@ def variance_of_tallies(
     for start in range(0, counts.size, BLOCK):
         many, less, at_most = (part[start : start + BLOCK] for part in (counts, below, up_to))
         # Share of the good ones that a defective score beats; a tie counts half.
-        of_defective += float(np.dot(many, ((less + at_most) / (2.0 * n_good) - auroc) ** 2))
+        of_defective += float((many * ((less + at_most) / (2.0 * n_good) - auroc) ** 2).sum())
         # Good scores between two defective ones all lose against the same defective ones.
         ends = np.cumsum(many)
         losing = above - ends + many
         between = less.copy()
         between[1:] -= at_most[:-1]
         between[0] -= before
-        of_good += float(np.dot(between, (losing / n_defective - auroc) ** 2))
-        of_good += float(np.dot(at_most - less, ((losing - many / 2.0) / n_defective - auroc) ** 2))
+        of_good += float((between * (losing / n_defective - auroc) ** 2).sum())
+        of_good += float(((at_most - less) * ((losing - many / 2.0) / n_defective - auroc) ** 2).sum())
         above -= int(ends[-1])
         before = int(at_most[-1])
     of_good += (n_good - before) * auroc**2
