@@ -119,6 +119,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, cell_images: dict[str, list[n
     damaged = textures / "grass" / "test" / "good" / "damaged.png"
     damaged.write_bytes(b"no image")
     review = {"calibration__alpha": 0.1, "calibration__review_alpha": 0.3}
+    regions = {"calibration__pixel_alpha": 0.8, "regions__min_area": 40, "regions__limit": 2}
     pictures = {"output__maps": True, "output__masks": True, "output__overlays": True, "output__report": True}
     labelled = {
         "calibration__method": "target-recall",
@@ -126,7 +127,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, cell_images: dict[str, list[n
         "calibration__defects": "train",
     }
     configs = [
-        config_of(textures, folder, "pictures", max_errors=1, regions__min_area=20, **review, **pictures),
+        config_of(textures, folder, "pictures", max_errors=1, **review, **regions, **pictures),
         config_of(loco, folder, "saturation", calibration__alpha=0.3, evaluation__pixel_mode="binned"),
         config_of(manifest, folder, "groups", calibration__method="cross-conformal", **review),
         config_of(manifest, folder, "labelled", **labelled),
@@ -191,7 +192,10 @@ def test_the_runs_hold_what_the_schemas_are_to_be_tested_on(runs: dict[str, Path
     assert "review_good" in grass["confusion"]
     records = [record for path in runs["pictures"].glob("categories/*/per_image.jsonl") for record in records_of(path)]
     assert {record.get("decision") for record in records} == {None, "good", "review", "defective"}
-    assert {"map", "mask", "overlay"} <= set().union(*records)
+    assert {"map", "mask", "overlay", "regions", "regions_left_out"} <= set().union(*records)
+    found = [region for record in records for region in record.get("regions", ())]
+    assert {region.get("removed_by") for region in found} == {None, "min_area"}
+    assert grass["decisions_and_regions"]["good_with_regions"] > 0
     saturated = report("saturation", "brick")
     assert "pixel_au_spro_0.05" in saturated["metrics"]
     assert any("au_spro_0.05" in row for row in saturated["by_defect"].values())
@@ -203,6 +207,7 @@ def test_the_runs_hold_what_the_schemas_are_to_be_tested_on(runs: dict[str, Path
     assert grouped["data"]["n_folds"] > 0
     assert report("labelled", grouped["category"])["data"]["n_calibration_defects"] == 10
     assert report("whole images", grouped["category"])["calibration"]["pixel_threshold"] is None
+    assert report("whole images", grouped["category"])["decisions_and_regions"] is None
 
 
 def objects(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -249,6 +254,7 @@ def test_what_infer_writes_keeps_to_the_schema_of_records(
     assert main([*arguments, "--output", str(output), "--max-errors", "1"]) == 0
     found = records_of(output)
     assert sum("error" in record for record in found) == 1
+    assert any(record.get("regions") for record in found)
     assert [problem for record in found for problem in problems("per-image", record)] == []
 
 
