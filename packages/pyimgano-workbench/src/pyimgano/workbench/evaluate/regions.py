@@ -7,7 +7,30 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["count_regions", "exact_threshold", "true_regions"]
+__all__ = ["count_regions", "exact_threshold", "label_regions", "true_regions"]
+
+
+def label_regions(marked: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the connected regions of a mask, with 8 neighbours.
+
+    Parameters
+    ----------
+    marked : ndarray, (H, W) bool
+
+    Returns
+    -------
+    labels : ndarray, (H, W) int32
+        The number of each pixel's region, from 1; 0 where the mask is False.
+    boxes : ndarray, (r, 4) int32
+        x, y, width, height of each region.
+    areas : ndarray, (r,) int32
+        Pixels of each region.
+    """
+    import cv2
+    import numpy as np
+
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(marked.view(np.uint8), connectivity=8)
+    return labels, stats[1:, : cv2.CC_STAT_AREA], stats[1:, cv2.CC_STAT_AREA]
 
 
 def true_regions(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -25,11 +48,8 @@ def true_regions(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     areas : ndarray, (r,) int
         Pixels of each region.
     """
-    import cv2
-    import numpy as np
-
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
-    return labels[mask] - 1, stats[1:, cv2.CC_STAT_AREA]
+    labels, _, areas = label_regions(mask)
+    return labels[mask] - 1, areas
 
 
 def count_regions(predicted: np.ndarray, *, min_area: int = 0) -> int:
@@ -40,13 +60,12 @@ def count_regions(predicted: np.ndarray, *, min_area: int = 0) -> int:
     min_area : int
         A region of fewer pixels is not counted.
     """
-    import cv2
     import numpy as np
 
     if not predicted.any():
         return 0
-    _, _, stats, _ = cv2.connectedComponentsWithStats(predicted.view(np.uint8), connectivity=8)
-    return int(np.count_nonzero(stats[1:, cv2.CC_STAT_AREA] >= min_area))
+    _, _, areas = label_regions(predicted)
+    return int(np.count_nonzero(areas >= min_area))
 
 
 def exact_threshold(threshold: float, kind: np.dtype) -> np.floating:
