@@ -35,7 +35,7 @@ VERSIONS: Mapping[str, int] = {
     "curves": 1,
     "environment": 1,
     "calibration-card": 2,
-    "infer-config": 1,
+    "infer-config": 2,
     "split": 1,
     "leaderboard": 1,
     "submission": 1,

@@ -26,6 +26,7 @@ def infer_config_schema(number: int) -> dict[str, Any]:
             "name": TEXT,
             "checkpoint": value("string", "The detector's folder, relative to this file."),
             "threshold": NUMBER,
+            "review_threshold": NUMBER_OR_NULL,
             "pixel_threshold": NUMBER_OR_NULL,
             "map_low": NUMBER_OR_NULL,
         }
@@ -36,6 +37,12 @@ def infer_config_schema(number: int) -> dict[str, Any]:
             "model": TEXT,
             "params": value("object", "Of the model."),
             "value_range": pair_of(NUMBER, "Values that become black and white.", null=True),
+            "regions": object_of(
+                {
+                    "min_area": value("integer", "Regions of fewer pixels are removed.", minimum=0),
+                    "limit": value("integer", "Regions that a record lists.", minimum=1),
+                }
+            ),
             "categories": value("array", items=category, minItems=1),
         }
     )

@@ -77,6 +77,15 @@ def category_report_schema(number: int, *, card: int, record: int) -> dict[str, 
             "object", "Kind of defect -> its images against all good ones.", additionalProperties=_by_defect()
         ),
         "by_group": value("object", "Group -> its images; empty without groups.", additionalProperties=_by_group()),
+        "decisions_and_regions": {
+            "anyOf": [
+                object_of(
+                    dict.fromkeys(("good_with_regions", "defective_without_regions"), WHOLE),
+                    description="Images whose decision and regions disagree: each has a threshold of its own.",
+                ),
+                {"type": "null"},
+            ]
+        },
         "curves": value("string", "The curves, relative to this file."),
         "errors": value("array", "Test images without a score.", items=_failure()),
         "warnings": TEXTS,

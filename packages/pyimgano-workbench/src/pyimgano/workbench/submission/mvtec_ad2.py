@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Optional
+from typing import Any, Optional
 
 from pyimgano.core.contracts import Sample
 from pyimgano.core.errors import ConfigError, DatasetError, MissingDependencyError
@@ -26,16 +26,13 @@ from pyimgano.core.images import write_png
 from pyimgano.core.names import unknown_name_hint
 from pyimgano.core.plugins import installed
 from pyimgano.workbench.calibrate import CalibrationCard
-from pyimgano.workbench.evaluate.regions import exact_threshold
 from pyimgano.workbench.inference import RunModels, Source
 from pyimgano.workbench.progress import Progress, Silent
+from pyimgano.workbench.regions import RegionPolicy, find_regions
 from pyimgano.workbench.render import map_at
 from pyimgano.workbench.runs import RunDirectory
 from pyimgano.workbench.scoring import score_stream
 from pyimgano.workbench.submission.half import half_map
-
-if TYPE_CHECKING:
-    import numpy as np
 
 __all__ = ["OBJECTS", "SPLITS", "Submission", "facts_file", "write_submission"]
 
@@ -142,9 +139,7 @@ def write_submission(
     min_area = run.config(check_dataset=False).regions.min_area
     with atomic_folder(output, replace=replace) as folder:
         objects = {
-            name: _write_object(
-                name, parts, models, folder, min_area=min_area, batch_size=batch_size, progress=progress or Silent()
-            )
+            name: _write_object(name, parts, models, folder, batch_size=batch_size, progress=progress or Silent())
             for name, parts in images.items()
         }
     gaps = _gaps(images)
@@ -216,7 +211,6 @@ def _write_object(
     models: RunModels,
     folder: Path,
     *,
-    min_area: int,
     batch_size: Optional[int],
     progress: Progress,
 ) -> dict[str, Any]:
@@ -237,15 +231,21 @@ def _write_object(
                 )
                 for image, scored in zip(images, stream):
                     clipped += _write_image(
-                        f"{name}/{split}/{image}", scored.map, scored.shape, card=card, min_area=min_area, folder=folder
+                        f"{name}/{split}/{image}",
+                        scored.map,
+                        scored.shape,
+                        card=card,
+                        policy=fitted.policy,
+                        folder=folder,
                     )
                     advance(1)
         written[split] = {"images": len(images), "clipped_pixels": clipped}
     return {"pixel_threshold": card.pixel_threshold, "map_low": card.map_low, "splits": written}
 
 
-def _write_image(stem: str, raw: Any, shape: Any, *, card: CalibrationCard, min_area: int, folder: Path) -> int:
+def _write_image(stem: str, raw: Any, shape: Any, *, card: CalibrationCard, policy: RegionPolicy, folder: Path) -> int:
     """Write map and mask of one image at its own size; return the number of clipped pixels."""
+    import numpy as np
     import tifffile
 
     assert raw is not None
@@ -257,20 +257,9 @@ def _write_image(stem: str, raw: Any, shape: Any, *, card: CalibrationCard, min_
         (folder / kind / stem).parent.mkdir(parents=True, exist_ok=True)
     # Uncompressed, which needs no codec to read. No metadata: the same map gives the same bytes.
     tifffile.imwrite(folder / MAPS / f"{stem}.tiff", half, photometric="minisblack", metadata=None)
-    write_png(_mask(full, card.pixel_threshold, min_area), folder / MASKS / f"{stem}.png")
+    found = find_regions(full, shape, card.pixel_threshold, policy)
+    write_png(found.mask.astype(np.uint8) * np.uint8(255), folder / MASKS / f"{stem}.png")
     return clipped
-
-
-def _mask(full: np.ndarray, threshold: float, min_area: int) -> np.ndarray:
-    """Return (H, W) uint8: 255 in the regions that reach the threshold and are large enough."""
-    import cv2
-    import numpy as np
-
-    reached = (full >= exact_threshold(threshold, full.dtype)).view(np.uint8)
-    if min_area > 1:
-        _, labels, stats, _ = cv2.connectedComponentsWithStats(reached, connectivity=8)
-        reached[stats[labels, cv2.CC_STAT_AREA] < min_area] = 0
-    return reached * np.uint8(255)
 
 
 def _gaps(images: Mapping[str, Mapping[str, Mapping[str, Sample]]]) -> tuple[str, ...]:
