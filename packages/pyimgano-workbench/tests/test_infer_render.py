@@ -10,7 +10,7 @@ import pytest
 
 from pyimgano.core.errors import ImageError, ParameterError
 from pyimgano.core.images import read_image
-from pyimgano.workbench.render import MapScale, draw_outline, map_at, mask_of, overlay, read_map, write_map
+from pyimgano.workbench.render import MapScale, draw_outline, map_at, overlay, read_map, write_map
 
 SKIMAGE = Path(importlib.util.find_spec("skimage").origin).parent / "data"
 
@@ -55,10 +55,6 @@ def test_a_map_at_its_own_size_is_not_changed_and_at_another_stays_within_its_ra
     assert enlarged.shape == (300, 200)
     assert values.min() <= enlarged.min()
     assert enlarged.max() <= values.max()
-
-
-def test_a_mask_holds_what_reaches_the_threshold_and_ties_count() -> None:
-    assert mask_of(np.array([[0.4, 0.5, 0.6]]), 0.5).tolist() == [[0, 255, 255]]
 
 
 def test_a_scale_puts_the_threshold_in_the_middle_for_negative_scores_too() -> None:

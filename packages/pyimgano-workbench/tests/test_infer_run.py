@@ -258,6 +258,8 @@ def test_csv_has_the_same_numbers_as_jsonl(run: Path, data: Path, tmp_path: Path
     records = lines(pyimgano(*ask).stdout)
     assert len(rows) == len(records) == 19
     for row, record in zip(rows, records):
+        if "regions" in record:
+            record["regions"] = len(record["regions"])
         assert {key: value for key, value in row.items() if value} == {k: str(v) for k, v in record.items()}
         assert ("score" in record) == bool(row["score"])
 

@@ -67,6 +67,7 @@ def test_a_run_holds_what_it_is_documented_to_hold(cells: Path) -> None:
         "artifacts/infer_config.json",
         "artifacts/split.json",
         "categories/cells/curves.json",
+        "categories/cells/per_image.csv",
         "categories/cells/per_image.jsonl",
         "categories/cells/report.json",
         "checkpoints/cells/detector.json",

@@ -1,11 +1,13 @@
-"""One image's verdict, as one line of JSON.
+"""One image's verdict, as one line of JSON or of CSV.
 
 A line has no schema version of its own: that of ``per_image.jsonl`` stands in the report beside it.
 """
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import io
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Optional
@@ -13,10 +15,19 @@ from typing import Any, Optional
 from pyimgano.core.errors import RunError
 from pyimgano.core.files import atomic_open, dumps_json
 from pyimgano.workbench.calibrate.card import CalibrationCard
+from pyimgano.workbench.regions import Region
 
-__all__ = ["PREDICTION_SCHEMA", "RECORD_FIELDS", "PredictionRecord", "read_records", "write_records"]
+__all__ = [
+    "CSV_HEADER",
+    "PREDICTION_SCHEMA",
+    "RECORD_FIELDS",
+    "PredictionRecord",
+    "read_records",
+    "write_csv",
+    "write_records",
+]
 
-PREDICTION_SCHEMA = 1
+PREDICTION_SCHEMA = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +40,8 @@ class PredictionRecord:
         Path relative to the dataset's (or the input's) root, with ``/``.
     category : str or None
         Object or texture.
+    group : str or None
+        Part, lot or scene, as the dataset names it.
     label : int or None
         0 good, 1 defective, None unknown.
     defect : str or None
@@ -38,9 +51,14 @@ class PredictionRecord:
     threshold : float or None
         The decision is ``"defective"`` where score ≥ threshold.
     decision : str or None
-        ``"good"`` or ``"defective"``.
+        ``"good"``, ``"review"`` or ``"defective"``.
     p_value : float or None
         Share of the held-out good images (and this one) that score at least as high: (1 + #{≥ score}) / (n + 1).
+    regions : tuple of Region or None
+        Connected pixels that reach the pixel threshold, see :func:`pyimgano.workbench.regions.find_regions`; None where
+        there is no map.
+    regions_left_out : int or None
+        Regions beyond those that are listed; None where there are none.
     map, mask, overlay : str or None
         Files that were written, relative to the folder of the JSONL file.
     error : str or None
@@ -49,12 +67,15 @@ class PredictionRecord:
 
     image: str
     category: Optional[str] = None
+    group: Optional[str] = None
     label: Optional[int] = None
     defect: Optional[str] = None
     score: Optional[float] = None
     threshold: Optional[float] = None
     decision: Optional[str] = None
     p_value: Optional[float] = None
+    regions: Optional[tuple[Region, ...]] = None
+    regions_left_out: Optional[int] = None
     map: Optional[str] = None
     mask: Optional[str] = None
     overlay: Optional[str] = None
@@ -82,20 +103,56 @@ class PredictionRecord:
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields that are not None, in their order."""
-        return {name: value for name in RECORD_FIELDS if (value := getattr(self, name)) is not None}
+        fields = {name: value for name in RECORD_FIELDS if (value := getattr(self, name)) is not None}
+        if self.regions is not None:
+            fields["regions"] = [region.to_json() for region in self.regions]
+        return fields
 
     def to_line(self) -> str:
         """Return the record as one line of strict JSON, without its line end."""
         return dumps_json(self.to_json())
 
+    def to_csv(self) -> str:
+        """Return the record as one line of CSV with its line end; ``regions`` is how many of the listed were kept.
+
+        A spreadsheet runs a cell that begins like a formula. A relative path is written with ``./`` before it then, any
+        other text with an apostrophe.
+        """
+        cells = self.to_json()
+        if self.regions is not None:
+            cells["regions"] = self.n_kept
+        return _csv_line([_harmless(name, cells.get(name, "")) for name in RECORD_FIELDS])
+
+    @property
+    def n_kept(self) -> int:
+        """Number of listed regions that no rule removed."""
+        return sum(region.removed_by is None for region in self.regions or ())
+
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> PredictionRecord:
         """Return the record that :meth:`to_json` gave."""
-        return cls(**data)
+        regions = data.get("regions")
+        return cls(**{**data, "regions": None if regions is None else tuple(map(Region.from_json, regions))})
 
 
 RECORD_FIELDS: tuple[str, ...] = tuple(field.name for field in dataclasses.fields(PredictionRecord))
 """The keys of a line, in their order; also the columns of a CSV."""
+
+
+def _csv_line(cells: Iterable[Any]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(cells)
+    return text.getvalue()
+
+
+CSV_HEADER = _csv_line(RECORD_FIELDS)
+"""First line of a CSV of records."""
+
+
+def _harmless(name: str, value: Any) -> Any:
+    if not isinstance(value, str) or not value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return value
+    return f"./{value}" if name == "image" else f"'{value}"
 
 
 def write_records(records: Iterable[PredictionRecord], path: Path) -> None:
@@ -103,6 +160,14 @@ def write_records(records: Iterable[PredictionRecord], path: Path) -> None:
     with atomic_open(path) as stream:
         for record in records:
             stream.write(record.to_line() + "\n")
+
+
+def write_csv(records: Iterable[PredictionRecord], path: Path) -> None:
+    """Write records as CSV with a header, atomically, one by one as they come; what a record lacks is empty."""
+    with atomic_open(path) as stream:
+        stream.write(CSV_HEADER)
+        for record in records:
+            stream.write(record.to_csv())
 
 
 def read_records(path: Path) -> list[PredictionRecord]:
@@ -121,7 +186,7 @@ def read_records(path: Path) -> list[PredictionRecord]:
             for number, line in enumerate(stream, 1):
                 try:
                     records.append(PredictionRecord.from_json(json.loads(line)))
-                except (TypeError, ValueError) as error:
+                except (KeyError, TypeError, ValueError) as error:
                     raise RunError(f"not a prediction record: {error}", where=f"{path}:{number}") from error
     except OSError as error:
         raise RunError(f"cannot read: {error.strerror or error}", where=str(path)) from error

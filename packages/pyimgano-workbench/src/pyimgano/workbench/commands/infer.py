@@ -51,6 +51,9 @@ def infer(
         False, "--masks", help="Write masks of what reaches the pixel threshold: PNG, 0/255, source size."
     ),
     overlays: bool = typer.Option(False, "--overlays", help="Write the images with their heat-map: PNG."),
+    regions: bool = typer.Option(
+        True, "--regions/--no-regions", help="List the defective regions of each image, where the model has maps."
+    ),
     max_errors: int = typer.Option(
         0, "--max-errors", min=0, help="Unreadable images to tolerate; with more of them the exit code is 4."
     ),
@@ -89,7 +92,9 @@ def infer(
         started = time.perf_counter()
         with destination.open() as (writer, folder), progress.stage("Score images") as advance:
             summary = write_predictions(
-                predict_stream(sources, models.fitted, maps=bool(pictures), batch_size=batch_size),
+                predict_stream(
+                    sources, models.fitted, maps=bool(pictures) or (regions and models.has_maps), batch_size=batch_size
+                ),
                 writer,
                 PictureWriter(folder or Path(), maps=maps, masks=masks, overlays=overlays),
                 each=advance,
@@ -178,9 +183,10 @@ def _tell(
     for sentence in left_out:
         say(sentence)
     rate = summary.images / seconds if seconds > 0 else 0.0
+    review = f"{summary.review} to review, " if summary.review else ""
     say(
-        f"{summary.images} images: {summary.good} good, {summary.defective} defective, {summary.errors} unscored "
-        f"({rate:.1f} images/s); records: {place}"
+        f"{summary.images} images: {summary.good} good, {review}{summary.defective} defective, "
+        f"{summary.errors} unscored ({rate:.1f} images/s); records: {place}"
     )
     if summary.errors:
         verdict = "tolerated by" if summary.errors <= max_errors else "more than"

@@ -427,7 +427,7 @@ def _notes(matching: Matching, parts: Sequence[CategoryComparison]) -> list[str]
         which = "" if len(labels) == 1 else f" in {', '.join(few)}"
         notes.append(f"as few as {min(few.values())} good or defective images{which}: the intervals are rough")
     for category in parts:
-        known = [getattr(a, "group", None) for a, _ in category.matched.pairs]  # records of version 1 have none
+        known = [a.group for a, _ in category.matched.pairs]
         groups = [group for group in known if group is not None]
         if len(set(groups)) < len(groups):
             notes.append(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from pyimgano.core.creation import load_model
@@ -11,6 +11,7 @@ from pyimgano.core.files import load_json
 from pyimgano.core.names import unknown_name_hint
 from pyimgano.workbench.calibrate import CalibrationCard
 from pyimgano.workbench.inference.sources import Source
+from pyimgano.workbench.regions import RegionPolicy
 from pyimgano.workbench.runs import RunDirectory
 from pyimgano.workbench.runs.naming import DEFAULT_CATEGORY
 
@@ -33,12 +34,15 @@ class FittedCategory:
         Threshold and held-out scores.
     value_range : (float, float) or None
         How the run read its images.
+    policy : RegionPolicy
+        Which regions of its maps count, as in the run.
     """
 
     category: Optional[str]
     detector: Any
     card: CalibrationCard
     value_range: Optional[tuple[float, float]] = None
+    policy: RegionPolicy = field(default_factory=RegionPolicy)
 
 
 class RunModels:
@@ -71,6 +75,7 @@ class RunModels:
             self.model = str(self._config["model"])
             low_high = self._config["value_range"]
             self._value_range = None if low_high is None else (float(low_high[0]), float(low_high[1]))
+            self._policy = RegionPolicy.from_json(self._config["regions"])
         except (KeyError, TypeError, IndexError, ValueError) as error:
             raise RunError(
                 f"is damaged: {type(error).__name__}: {error}", where=str(self._artifacts / "infer_config.json")
@@ -135,6 +140,7 @@ class RunModels:
                 load_model(self.model, checkpoint),
                 self._cards[name],
                 self._value_range,
+                self._policy,
             )
         return self._loaded[name]
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, Optional
+from typing import IO, Optional
 
 from pyimgano.core.errors import ConfigError, PyimganoError
 from pyimgano.core.files import atomic_folder, atomic_open
-from pyimgano.workbench.records import RECORD_FIELDS, PredictionRecord
+from pyimgano.workbench.records import CSV_HEADER, PredictionRecord
 
 __all__ = ["FORMATS", "Destination", "RecordWriter", "parse_destination"]
 
@@ -34,15 +32,11 @@ class RecordWriter:
         self._stream = stream
         self._form = form
         if form == "csv":
-            self._put(_csv_line(RECORD_FIELDS))
+            self._put(CSV_HEADER)
 
     def write(self, record: PredictionRecord) -> None:
         """Write one record."""
-        if self._form == "csv":
-            values = record.to_json()
-            self._put(_csv_line([values.get(name, "") for name in RECORD_FIELDS]))
-        else:
-            self._put(record.to_line() + "\n")
+        self._put(record.to_csv() if self._form == "csv" else record.to_line() + "\n")
 
     def flush(self) -> None:
         """Let the reader have what was written."""
@@ -51,12 +45,6 @@ class RecordWriter:
     def _put(self, text: str) -> None:
         # A file name that is not UTF-8 becomes \udc.. escapes, which in JSON mean just that.
         self._stream.write(text.encode("utf-8", "backslashreplace"))
-
-
-def _csv_line(cells: Any) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(cells)
-    return text.getvalue()
 
 
 class Destination:

@@ -12,6 +12,7 @@ from pyimgano.workbench.inference.fitted import FittedCategory
 from pyimgano.workbench.inference.sinks import RecordWriter
 from pyimgano.workbench.inference.sources import Source
 from pyimgano.workbench.records import PredictionRecord
+from pyimgano.workbench.regions import find_regions
 from pyimgano.workbench.render import PictureWriter
 from pyimgano.workbench.scoring import ScoredImage, score_stream
 
@@ -27,12 +28,13 @@ class Summary:
 
     Attributes
     ----------
-    images, good, defective, errors : int
-        Counts; ``images`` is the sum of the other three.
+    images, good, review, defective, errors : int
+        Counts; ``images`` is the sum of the others.
     """
 
     images: int = 0
     good: int = 0
+    review: int = 0
     defective: int = 0
     errors: int = 0
 
@@ -43,6 +45,8 @@ class Summary:
             self.errors += 1
         elif record.decision == "defective":
             self.defective += 1
+        elif record.decision == "review":
+            self.review += 1
         else:
             self.good += 1
 
@@ -135,14 +139,27 @@ def _record(
     source: Source, fitted: FittedCategory, scored: ScoredImage, pictures: PictureWriter, stem: str
 ) -> PredictionRecord:
     known: dict[str, Any] = {"category": fitted.category}
+    card = fitted.card
     if scored.score is None:
         return PredictionRecord.failed(source.name, scored.error or PyimganoError("not scored"), **known)
+    mask = None
+    if scored.map is not None and scored.shape is not None and card.pixel_threshold is not None:
+        found = find_regions(scored.map, scored.shape, card.pixel_threshold, fitted.policy)
+        known.update(regions=found.regions, regions_left_out=found.left_out or None)
+        mask = found.mask
     if pictures.wanted:
         if scored.map is None or scored.shape is None:
             raise PyimganoError("the model gave no anomaly map", where=source.name)
-        card = fitted.card
         writer = dataclasses.replace(pictures, value_range=fitted.value_range)
         known.update(
-            writer.write(stem, source.path, scored.map, scored.shape, low=card.map_low, threshold=card.pixel_threshold)
+            writer.write(
+                stem,
+                source.path,
+                scored.map,
+                scored.shape,
+                low=card.map_low,
+                threshold=card.pixel_threshold,
+                found=mask,
+            )
         )
     return PredictionRecord.scored(source.name, scored.score, fitted.card, **known)

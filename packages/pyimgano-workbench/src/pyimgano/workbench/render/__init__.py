@@ -1,6 +1,6 @@
 """Pictures of what was found: maps, masks and overlays, at the size of the source image."""
 
-from pyimgano.workbench.render.maps import MAP_SUFFIX, map_at, mask_of, read_map, write_map
+from pyimgano.workbench.render.maps import MAP_SUFFIX, map_at, read_map, write_map
 from pyimgano.workbench.render.overlay import MapScale, draw_outline, overlay
 from pyimgano.workbench.render.pictures import PictureWriter
 
@@ -10,7 +10,6 @@ __all__ = [
     "PictureWriter",
     "draw_outline",
     "map_at",
-    "mask_of",
     "overlay",
     "read_map",
     "write_map",

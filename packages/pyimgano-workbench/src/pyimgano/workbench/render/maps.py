@@ -12,7 +12,7 @@ from pyimgano.core.images import decode_image
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["MAP_SUFFIX", "map_at", "mask_of", "read_map", "write_map"]
+__all__ = ["MAP_SUFFIX", "map_at", "read_map", "write_map"]
 
 PathLike = Union[str, "os.PathLike[str]"]
 
@@ -42,13 +42,6 @@ def map_at(anomaly_map: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
         return values
     resized = cv2.resize(values, (int(shape[1]), int(shape[0])), interpolation=cv2.INTER_LINEAR)
     return np.asarray(resized, dtype=np.float32)
-
-
-def mask_of(anomaly_map: np.ndarray, threshold: float) -> np.ndarray:
-    """Return (H, W) uint8: 255 where the map is ≥ ``threshold``, else 0."""
-    import numpy as np
-
-    return np.where(np.asarray(anomaly_map) >= threshold, 255, 0).astype(np.uint8)
 
 
 def write_map(anomaly_map: np.ndarray, path: PathLike) -> None:

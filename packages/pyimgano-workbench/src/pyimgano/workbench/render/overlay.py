@@ -65,9 +65,14 @@ class MapScale:
 
 
 def overlay(
-    image: np.ndarray, anomaly_map: np.ndarray, scale: MapScale, *, truth: Optional[np.ndarray] = None
+    image: np.ndarray,
+    anomaly_map: np.ndarray,
+    scale: MapScale,
+    *,
+    truth: Optional[np.ndarray] = None,
+    found: Optional[np.ndarray] = None,
 ) -> np.ndarray:
-    """Draw a heat-map over an image, and an outline around what reaches the threshold.
+    """Draw a heat-map over an image, and an outline around what was found.
 
     Parameters
     ----------
@@ -78,7 +83,9 @@ def overlay(
     scale : MapScale
         What the colours mean.
     truth : ndarray, (H, W) bool, optional
-        Ground truth, outlined in blue; what was found is outlined in white.
+        Ground truth, outlined in blue.
+    found : ndarray, (H, W) bool, optional
+        What is outlined in white. Default: what reaches the threshold.
 
     Returns
     -------
@@ -103,11 +110,17 @@ def overlay(
     colours = cv2.applyColorMap(np.rint(levels * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
     opacity = (STRENGTH * levels)[..., None]
     picture = np.rint(image * (1.0 - opacity) + colours * opacity).astype(np.uint8)
-    picture = draw_outline(picture, values >= scale.threshold, (255, 255, 255))
+    outlined = values >= scale.threshold if found is None else _enlarged(found, factor)
+    picture = draw_outline(picture, outlined, (255, 255, 255))
     if truth is not None:
-        enlarged = np.repeat(np.repeat(np.asarray(truth, dtype=bool), factor, axis=0), factor, axis=1)
-        picture = draw_outline(picture, enlarged, (0, 200, 255))
+        picture = draw_outline(picture, _enlarged(truth, factor), (0, 200, 255))
     return picture
+
+
+def _enlarged(mask: np.ndarray, factor: int) -> np.ndarray:
+    import numpy as np
+
+    return np.repeat(np.repeat(np.asarray(mask, dtype=bool), factor, axis=0), factor, axis=1)
 
 
 def draw_outline(image: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from pyimgano.core.errors import PyimganoError
 from pyimgano.core.images import as_rgb8, write_png
-from pyimgano.workbench.render.maps import MAP_SUFFIX, map_at, mask_of, write_map
+from pyimgano.workbench.render.maps import MAP_SUFFIX, map_at, write_map
 from pyimgano.workbench.render.overlay import MapScale, overlay
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ class PictureWriter:
     folder : Path
         Where the three folders lie; the ones that are needed are made.
     maps, masks, overlays : bool
-        What to write: the raw map (32-bit float TIFF), the mask of what reaches the pixel threshold (PNG, 0/255), the
-        image with its heat-map (PNG). Maps and masks have the size of the source image.
+        What to write: the raw map (32-bit float TIFF), the mask of the regions that count (PNG, 0/255), the image with
+        its heat-map (PNG). Maps and masks have the size of the source image.
     value_range : (float, float), optional
         How the source images are read for overlays, see :func:`pyimgano.core.images.to_rgb8`.
     """
@@ -52,6 +52,7 @@ class PictureWriter:
         *,
         low: Optional[float],
         threshold: Optional[float],
+        found: Optional[np.ndarray] = None,
         truth: Optional[np.ndarray] = None,
     ) -> dict[str, str]:
         """Write the files of one image.
@@ -68,6 +69,8 @@ class PictureWriter:
             (H, W) of the image.
         low, threshold : float or None
             Usual map value of good images, and pixel threshold; maps need neither.
+        found : ndarray, (H, W) bool, optional
+            The regions that count, see :func:`pyimgano.workbench.regions.find_regions`; maps do not need it.
         truth : ndarray, (H, W) bool, optional
             Ground truth, outlined in the overlay.
 
@@ -81,17 +84,16 @@ class PictureWriter:
         PyimganoError
             When something cannot be written, or a mask or overlay is asked for without a threshold.
         """
-        if (self.masks or self.overlays) and (threshold is None or low is None):
+        if (self.masks or self.overlays) and (threshold is None or low is None or found is None):
             raise PyimganoError("masks and overlays need a pixel threshold, and there is none", where=str(source))
         written: dict[str, str] = {}
-        full = map_at(anomaly_map, shape) if self.maps or self.masks else None
-        if self.maps and full is not None:
-            write_map(full, self._place(written, "map", f"maps/{stem}{MAP_SUFFIX}"))
-        if self.masks and full is not None and threshold is not None:
-            write_png(mask_of(full, threshold), self._place(written, "mask", f"masks/{stem}.png"))
+        if self.maps:
+            write_map(map_at(anomaly_map, shape), self._place(written, "map", f"maps/{stem}{MAP_SUFFIX}"))
+        if self.masks and found is not None:
+            write_png(found.astype("uint8") * 255, self._place(written, "mask", f"masks/{stem}.png"))
         if self.overlays and threshold is not None and low is not None:
             image = as_rgb8(source, value_range=self.value_range)
-            picture = overlay(image, anomaly_map, MapScale.between(low, threshold), truth=truth)
+            picture = overlay(image, anomaly_map, MapScale.between(low, threshold), truth=truth, found=found)
             write_png(picture, self._place(written, "overlay", f"overlays/{stem}.png"))
         return written
 

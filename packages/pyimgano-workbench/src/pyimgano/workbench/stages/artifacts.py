@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyimgano.core.files import dump_json
 from pyimgano.workbench.calibrate.card import CALIBRATION_SCHEMA
+from pyimgano.workbench.regions import RegionPolicy
 from pyimgano.workbench.runs.directory import CALIBRATION_CARD, INFER_CONFIG, SPLIT, RunDirectory
 from pyimgano.workbench.stages.data import RunData
 
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["write_artifacts"]
 
-ARTIFACT_SCHEMA = 1
+INFER_SCHEMA = 2
+SPLIT_SCHEMA = 1
 
 
 def write_artifacts(
@@ -33,16 +35,18 @@ def write_artifacts(
     cards = {report["category"]: report["calibration"] for report in reports}
     folders = {part.name: run.category(part.name).folder for part in data.categories}
     infer = {
-        "schema_version": ARTIFACT_SCHEMA,
+        "schema_version": INFER_SCHEMA,
         "model": config.model.name,
         "params": config.model.params,
         "value_range": config.dataset.value_range,
+        "regions": RegionPolicy(config.regions.min_area, config.regions.limit).to_json(),
         "categories": [
             {
                 "name": name,
                 # From the folder that this file lies in, as everywhere in a run.
                 "checkpoint": f"../checkpoints/{folder}",
                 "threshold": cards[name]["threshold"],
+                "review_threshold": cards[name]["review_threshold"],
                 "pixel_threshold": cards[name]["pixel_threshold"],
                 "map_low": cards[name]["map_low"],
             }
@@ -52,7 +56,7 @@ def write_artifacts(
     dump_json(infer, run.artifact(INFER_CONFIG))
     dump_json({"schema_version": CALIBRATION_SCHEMA, "categories": cards}, run.artifact(CALIBRATION_CARD))
     splits = {part.name: part.split() for part in data.categories}
-    dump_json({"schema_version": ARTIFACT_SCHEMA, "seed": config.seed, "categories": splits}, run.artifact(SPLIT))
+    dump_json({"schema_version": SPLIT_SCHEMA, "seed": config.seed, "categories": splits}, run.artifact(SPLIT))
     n_errors = sum(len(report["errors"]) for report in reports)
     return {
         "recipe": config.recipe,

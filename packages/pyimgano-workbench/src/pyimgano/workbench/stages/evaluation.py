@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import shutil
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Optional
 
 from pyimgano.core.contracts import Sample
 from pyimgano.core.errors import PyimganoError, RunError
 from pyimgano.core.files import dump_json
 from pyimgano.workbench.calibrate import CalibrationCard
 from pyimgano.workbench.evaluate import MapSpool, Metric
-from pyimgano.workbench.records import PREDICTION_SCHEMA, PredictionRecord, write_records
-from pyimgano.workbench.runs.directory import CURVES, PER_IMAGE, CategoryFolder, RunDirectory, make_folder
+from pyimgano.workbench.records import PREDICTION_SCHEMA, PredictionRecord, write_csv, write_records
+from pyimgano.workbench.regions import FoundRegions, RegionPolicy, find_regions
+from pyimgano.workbench.runs.directory import (
+    CURVES,
+    PER_IMAGE,
+    PER_IMAGE_CSV,
+    CategoryFolder,
+    RunDirectory,
+    make_folder,
+)
 from pyimgano.workbench.runs.naming import file_stem
 from pyimgano.workbench.scoring import ScoredImage, score_stream
 from pyimgano.workbench.stages.data import CategoryData
@@ -62,6 +71,7 @@ def evaluate_category(
         records, shapes = _score(config, data, fitted, card, folder, run, spool)
         seconds = time.perf_counter() - start
         write_records(records, folder.per_image)
+        write_csv(records, folder.path / PER_IMAGE_CSV)
         images = evaluate_images(config.evaluation, data.test, records, card)
         pixels = evaluate_pixels(config, data.name, data.test, records, shapes, spool, card, run.progress)
         metrics = {**images.metrics, **pixels.metrics}
@@ -83,6 +93,7 @@ def evaluate_category(
         "confusion": images.confusion,
         "by_defect": _merged(images.by_defect, pixels.by_defect),
         "by_group": images.by_group,
+        "decisions_and_regions": _agreement(records),
         "curves": CURVES,
         "errors": errors,
         "warnings": list(fitted.warnings),
@@ -142,6 +153,7 @@ def _score(
         value_range=config.dataset.value_range,
     )
     keep_maps = config.evaluation.pixel is not False
+    policy = RegionPolicy(config.regions.min_area, config.regions.limit)
     records: list[PredictionRecord] = []
     shapes: list[Any] = []
     with run.progress.stage(f"{data.name}: test", len(data.test)) as advance:
@@ -153,12 +165,20 @@ def _score(
             maps=keep_maps or writer.wanted,
         ):
             sample: Sample = scored.source
-            known = {"category": sample.category, "label": sample.label, "defect": sample.defect}
+            known: dict[str, Any] = {
+                "category": sample.category,
+                "group": sample.group,
+                "label": sample.label,
+                "defect": sample.defect,
+            }
             if scored.error is not None:
                 records.append(PredictionRecord.failed(sample.id, scored.error, **known))
             else:
                 assert scored.score is not None
-                pictures = _draw(writer, sample, scored, card)
+                found = _regions(policy, scored, card)
+                if found is not None:
+                    known.update(regions=found.regions, regions_left_out=found.left_out or None)
+                pictures = _draw(writer, sample, scored, card, found)
                 records.append(PredictionRecord.scored(sample.id, scored.score, card, **known, **pictures))
             spool.append(scored.map if keep_maps else None)
             shapes.append(scored.shape)
@@ -166,7 +186,26 @@ def _score(
     return records, shapes
 
 
-def _draw(writer: Any, sample: Sample, scored: ScoredImage, card: CalibrationCard) -> dict[str, str]:
+def _regions(policy: RegionPolicy, scored: ScoredImage, card: CalibrationCard) -> Optional[FoundRegions]:
+    if scored.map is None or scored.shape is None or card.pixel_threshold is None:
+        return None
+    return find_regions(scored.map, scored.shape, card.pixel_threshold, policy)
+
+
+def _agreement(records: Sequence[PredictionRecord]) -> Optional[dict[str, int]]:
+    """Count the images whose decision and regions say different things: each has a threshold of its own."""
+    known = [record for record in records if record.regions is not None]
+    if not known:
+        return None
+    return {
+        "good_with_regions": sum(record.decision == "good" and record.n_kept > 0 for record in known),
+        "defective_without_regions": sum(record.decision == "defective" and record.n_kept == 0 for record in known),
+    }
+
+
+def _draw(
+    writer: Any, sample: Sample, scored: ScoredImage, card: CalibrationCard, found: Optional[FoundRegions]
+) -> dict[str, str]:
     if not writer.wanted:
         return {}
     from pyimgano.datasets import load_mask
@@ -182,5 +221,6 @@ def _draw(writer: Any, sample: Sample, scored: ScoredImage, card: CalibrationCar
         low=card.map_low,
         threshold=card.pixel_threshold,
         truth=truth,
+        found=None if found is None else found.mask,
     )
     return pictures

@@ -13,6 +13,7 @@ from pyimgano.core.images import as_rgb8
 from pyimgano.workbench.calibrate import CalibrationCard
 from pyimgano.workbench.evaluate import MapSpool
 from pyimgano.workbench.progress import Progress
+from pyimgano.workbench.regions import RegionPolicy, find_regions
 from pyimgano.workbench.runs.naming import file_stem
 
 if TYPE_CHECKING:
@@ -152,16 +153,26 @@ def _draw(
     small = _shrink(image)
     if anomaly_map is None or card.pixel_threshold is None or card.map_low is None:
         return small, None
-    size = small.shape[1::-1]
+    policy = RegionPolicy(config.regions.min_area, config.regions.limit)
+    found = find_regions(anomaly_map, shape, card.pixel_threshold, policy).mask
+    size = (small.shape[1], small.shape[0])
     # A map with more pixels than the picture is shrunk by its maxima: what was found does not vanish.
     times = max(-(-anomaly_map.shape[0] // size[1]), -(-anomaly_map.shape[1] // size[0]))
     if times > 1:
         anomaly_map = cv2.dilate(anomaly_map, np.ones((times, times), np.uint8))
     truth = load_mask(sample, shape) if sample.masks and sample.label == 1 else None
     if truth is not None:
-        truth = cv2.resize(truth.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0
+        truth = _shrink_mask(truth, size)
     scale = MapScale.between(card.map_low, card.pixel_threshold)
-    return small, _shrink(overlay(small, anomaly_map, scale, truth=truth))
+    return small, _shrink(overlay(small, anomaly_map, scale, found=_shrink_mask(found, size), truth=truth))
+
+
+def _shrink_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return a mask at a size (width, height), in which no region vanishes."""
+    import cv2
+    import numpy as np
+
+    return np.asarray(cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0)
 
 
 def _shrink(image: np.ndarray) -> np.ndarray:
