@@ -25,12 +25,12 @@ CACHED = 1 << 15
 """Scores that are sifted at a time, so that what they become on the way stays in the cache."""
 KEPT = 1 << 20
 """Scores to be sorted that are kept at most. From the first ones the grid's range is taken."""
-KEPT = 1 << 20
-"""Scores to be sorted that are kept at most. From the first ones the grid's range is taken."""
 MANY_AT_ONCE = 1 << 21
 """Scores from which on they are sorted and counted by two threads."""
 USELESS = 0.7
 """Share of the sample that is not clear from which on a grid only costs time."""
+
+_INT32 = 2**31 - 1
 
 
 class GoodCounts:
@@ -88,13 +88,13 @@ class GoodCounts:
             self._keep(part if grid is None else grid.count(part))
 
     def below(self) -> np.ndarray:
-        """Return (k,) int64: good scores less than each value. Do not change it."""
+        """Return (k,) int: good scores less than each value. Do not change it."""
         self._settle()
         assert self._below is not None
         return self._below
 
     def tied(self) -> Optional[np.ndarray]:
-        """Return (k,) int64: good scores equal to each value; None where all are 0. Do not change it."""
+        """Return (k,) int: good scores equal to each value; None where all are 0. Do not change it."""
         self._settle()
         return self._tied
 
@@ -152,18 +152,21 @@ class GoodCounts:
                     self._tie(*np.unique(low + places[equal] - 1, return_counts=True))
 
     def _tie(self, where: np.ndarray, counts: np.ndarray) -> None:
-        import numpy as np
 
-        if self._tied is None:
-            self._tied = np.zeros(self._values.size, dtype=np.int64)
+        self._tied = self._counters(self._tied)
         self._tied[where] += counts
 
     def _between(self) -> np.ndarray:
+
+        self._new = self._counters(self._new)
+        return self._new
+
+    def _counters(self, before: Optional[np.ndarray]) -> np.ndarray:
+        """Return a counter per value; no wider than what is counted so far needs."""
         import numpy as np
 
-        if self._new is None:
-            self._new = np.zeros(self._values.size, dtype=np.int64)
-        return self._new
+        kind = np.int32 if self.total <= _INT32 else np.int64
+        return np.zeros(self._values.size, dtype=kind) if before is None else before.astype(kind, copy=False)
 
     def _settle(self) -> None:
         import numpy as np
@@ -177,9 +180,11 @@ class GoodCounts:
             if self._below is None:
                 self._below = new
             else:
+                self._below = self._counters(self._below)
                 self._below += new
             self._new = None
         if self._grid is not None:
+            self._below = self._counters(self._below)
             self._grid.settle(self._values, self._below)
 
 
@@ -224,7 +229,8 @@ class _Grid:
             if cells[0] == last:
                 self._pivots[last] = np.nan
             last = int(cells[-1])
-        self._counts = np.zeros(2 * self._size, dtype=np.int64)
+        self._counts = np.zeros(2 * self._size, dtype=np.int32)
+        self._n_counted = 0
         self._local = _Local()
         self._all: list[_Slots] = []  # of every thread
         self._lock = threading.Lock()
@@ -255,7 +261,7 @@ class _Grid:
         """Count at most ``CACHED`` scores by their slots, and return those that are not clear; any thread may."""
         mine = self._local.mine
         if mine is None:
-            mine = self._local.mine = _Slots(max(2 * self._size, CACHED), self._pivots.dtype)
+            mine = self._local.mine = _Slots(max(self._size, CACHED), self._pivots.dtype)
             with self._lock:
                 self._all.append(mine)
         if mine.filled + scores.size > mine.slots.size:
@@ -285,7 +291,11 @@ class _Grid:
         import numpy as np
 
         with self._lock:  # one at a time: NumPy's counting keeps the interpreter's lock anyway
-            self._counts += np.bincount(mine.slots[: mine.filled], minlength=2 * self._size)
+            self._n_counted += mine.filled
+            if self._n_counted > _INT32:
+                self._counts = self._counts.astype(np.int64, copy=False)
+            counts = np.bincount(mine.slots[: mine.filled], minlength=2 * self._size)
+            np.add(self._counts, counts, out=self._counts, casting="same_kind")
             self._settled = False
         mine.filled = 0
 
@@ -296,6 +306,8 @@ class _Grid:
         for mine in self._all:
             if mine.filled:
                 self._count(mine)
+        self._all.clear()
+        self._local = _Local()  # gives the threads' memory back
         if self._settled:
             return
         self._settled = True
@@ -307,8 +319,10 @@ class _Grid:
             before[start // 2 : start // 2 + BLOCK] = sums[::2]
             carry = int(sums[-1])
         for start in range(0, values.size, BLOCK):
-            below[start : start + BLOCK] += before.take(self._cells(values[start : start + BLOCK]))
+            found = before.take(self._cells(values[start : start + BLOCK]))
+            np.add(below[start : start + BLOCK], found, out=below[start : start + BLOCK], casting="same_kind")
         self._counts[:] = 0
+        self._n_counted = 0
 
     def _cells(
         self, scores: np.ndarray, *, places: Optional[np.ndarray] = None, out: Optional[np.ndarray] = None

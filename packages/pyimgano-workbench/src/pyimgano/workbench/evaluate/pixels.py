@@ -181,11 +181,13 @@ class _Scan:
             predicted_good = int(np.count_nonzero(predicted))
             if not self.defective[index]:
                 predicted_regions = count_regions(predicted.reshape(values.shape), min_area=self.min_area)
+        if ranking is not None:
+            ranking.add_good(_same_type(good, ranking.dtype, index))
+            nothing = np.empty(0, values.dtype)
+            return _Part(int(good.size), None, nothing, None, None, predicted_good, predicted_regions)
         regions = areas = None
         if marked:
             regions, areas = true_regions(mask)
-        if ranking is not None:
-            ranking.add_good(_same_type(good, ranking.dtype, index))
         return _Part(
             int(good.size),
             good if keep_good else None,

@@ -159,6 +159,7 @@ class Ranking:
         import numpy as np
 
         below, tied = self._good.below(), self._good.tied()
+        below = below.astype(np.int64)
         up_to = below if tied is None else below + tied
         return self._values, self._counts.astype(np.int64), below, up_to
 
