@@ -89,7 +89,7 @@ def test_a_csv_counts_the_regions_that_were_kept_and_runs_no_formula(tmp_path: P
         PredictionRecord("b, c.png", error='ImageError: "no"'),
     ]
     write_csv(records, tmp_path / "r.csv")
-    with open(tmp_path / "r.csv", encoding="utf-8", newline="") as stream:
+    with open(tmp_path / "r.csv", encoding="utf-8-sig", newline="") as stream:
         first, second = csv.DictReader(stream)
     assert (first["image"], first["category"], first["score"], first["regions"]) == ("./=1+1.png", "'@sum", "-1.5", "2")
     assert (second["image"], second["error"], second["regions"]) == ("b, c.png", 'ImageError: "no"', "")
@@ -99,7 +99,14 @@ def test_a_csv_counts_the_regions_that_were_kept_and_runs_no_formula(tmp_path: P
 def run(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
     root = tmp_path_factory.mktemp("regions")
     write_textures(root / "textures", seed=0)
-    settings = ["model.params.input_size=64", 'dataset.categories=["brick"]', "regions.min_area=30", "regions.limit=3"]
+    settings = [
+        "model.params.input_size=64",
+        'dataset.categories=["brick"]',
+        "regions.min_area=100",
+        "regions.limit=3",
+        "calibration.pixel_method=quantile",
+    ]
+    settings += ["calibration.pixel_alpha=0.9"]
     settings += ["output.masks=true", "output.maps=true", "calibration.alpha=0.1", "calibration.review_alpha=0.4"]
     flags = {"dataset.root": root / "textures", "model.name": "pixel-gaussian", "output.dir": root / "runs"}
     return run_recipe(load_run_config(settings=settings, flags=flags))
@@ -120,7 +127,7 @@ def test_the_mask_of_a_test_image_holds_the_regions_of_its_record(run: RunDirect
             x, y, width, height = region.box
             inside = full[y : y + height, x : x + width]
             assert region.score in inside
-            assert (region.area < 30) == (region.removed_by == "min_area")
+            assert (region.area < 100) == (region.removed_by == "min_area")
             if region.removed_by is None:
                 kept += 1
                 assert mask[y : y + height, x : x + width].sum() >= region.area
@@ -146,7 +153,7 @@ def test_the_decisions_are_three_and_the_csv_beside_has_them_all(run: RunDirecto
     folder = run.category("brick")
     records = read_records(folder.per_image)
     assert {record.decision for record in records} == {"good", "review", "defective"}
-    with open(folder.path / "per_image.csv", encoding="utf-8", newline="") as stream:
+    with open(folder.path / "per_image.csv", encoding="utf-8-sig", newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert [(row["image"], row["decision"], float(row["score"])) for row in rows] == [
         (record.image, record.decision, record.score) for record in records
@@ -157,4 +164,4 @@ def test_inference_knows_the_runs_rules(run: RunDirectory) -> None:
     from pyimgano.workbench.inference import Source
 
     fitted = RunModels(run).fitted(Source("x.png", Path("x.png"), "brick"))
-    assert fitted.policy == RegionPolicy(min_area=30, limit=3)
+    assert fitted.policy == RegionPolicy(min_area=100, limit=3)

@@ -10,7 +10,7 @@ import dataclasses
 import io
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Optional
+from typing import IO, Any, Optional
 
 from pyimgano.core.errors import RunError
 from pyimgano.core.files import atomic_open, dumps_json
@@ -18,10 +18,11 @@ from pyimgano.workbench.calibrate.card import CalibrationCard
 from pyimgano.workbench.regions import Region
 
 __all__ = [
-    "CSV_HEADER",
     "PREDICTION_SCHEMA",
     "RECORD_FIELDS",
+    "FORMATS",
     "PredictionRecord",
+    "RecordWriter",
     "read_records",
     "write_csv",
     "write_records",
@@ -145,8 +146,7 @@ def _csv_line(cells: Iterable[Any]) -> str:
     return text.getvalue()
 
 
-CSV_HEADER = _csv_line(RECORD_FIELDS)
-"""First line of a CSV of records."""
+_CSV_HEADER = _csv_line(RECORD_FIELDS)
 
 
 def _harmless(name: str, value: Any) -> Any:
@@ -155,19 +155,56 @@ def _harmless(name: str, value: Any) -> Any:
     return f"./{value}" if name == "image" else f"'{value}"
 
 
+FORMATS = ("jsonl", "csv")
+
+
+class RecordWriter:
+    """Writes records as JSONL or CSV, in UTF-8, one by one.
+
+    Parameters
+    ----------
+    stream : binary file
+        Where to.
+    form : {"jsonl", "csv"}
+        A CSV has a header and all columns; what a record lacks is empty.
+    marked : bool
+        Whether a CSV begins with a byte order mark, by which spreadsheets know UTF-8; files do, pipes do not.
+    """
+
+    def __init__(self, stream: IO[bytes], form: str, *, marked: bool = True) -> None:
+        self._stream = stream
+        self._form = form
+        if form == "csv":
+            self._put(("\ufeff" if marked else "") + _CSV_HEADER)
+
+    def write(self, record: PredictionRecord) -> None:
+        """Write one record."""
+        self._put(record.to_csv() if self._form == "csv" else record.to_line() + "\n")
+
+    def flush(self) -> None:
+        """Let the reader have what was written."""
+        self._stream.flush()
+
+    def _put(self, text: str) -> None:
+        # A file name that is not UTF-8 becomes \udc.. escapes, which in JSON mean just that.
+        self._stream.write(text.encode("utf-8", "backslashreplace"))
+
+
 def write_records(records: Iterable[PredictionRecord], path: Path) -> None:
     """Write records as JSONL, atomically, one by one as they come."""
-    with atomic_open(path) as stream:
-        for record in records:
-            stream.write(record.to_line() + "\n")
+    _write(records, path, "jsonl")
 
 
 def write_csv(records: Iterable[PredictionRecord], path: Path) -> None:
-    """Write records as CSV with a header, atomically, one by one as they come; what a record lacks is empty."""
-    with atomic_open(path) as stream:
-        stream.write(CSV_HEADER)
+    """Write records as CSV, atomically, one by one as they come; see :class:`RecordWriter`."""
+    _write(records, path, "csv")
+
+
+def _write(records: Iterable[PredictionRecord], path: Path, form: str) -> None:
+    with atomic_open(path, "wb") as stream:
+        writer = RecordWriter(stream, form)
         for record in records:
-            stream.write(record.to_csv())
+            writer.write(record)
 
 
 def read_records(path: Path) -> list[PredictionRecord]:

@@ -80,6 +80,8 @@ def infer(
     destination = parse_destination(output, form, replace=force)
     if pictures and destination.kind != "folder":
         raise ConfigError(f"{', '.join(pictures)} need a folder", where="--output", hint="--output DIR")
+    if pictures and not regions:
+        raise ConfigError(f"{', '.join(pictures)} need the maps that --no-regions saves", where="--no-regions")
     if as_json and destination.kind == "stdout":
         hint = "--output FILE; the records themselves are JSON already"
         raise ConfigError("--json needs --output: standard output is taken by the records", hint=hint)

@@ -13,11 +13,10 @@ from pyimgano.workbench.calibrate import CalibrationCard
 from pyimgano.workbench.inference.sources import Source
 from pyimgano.workbench.regions import RegionPolicy
 from pyimgano.workbench.runs import RunDirectory
+from pyimgano.workbench.runs.directory import CALIBRATION_CARD, INFER_CONFIG, INFER_SCHEMA
 from pyimgano.workbench.runs.naming import DEFAULT_CATEGORY
 
 __all__ = ["FittedCategory", "RunModels"]
-
-CARD_JSON = "calibration_card.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,8 +66,20 @@ class RunModels:
         self.run = run
         self._artifacts = run.path / "artifacts"
         self._config = run.infer_config()
-        cards = _object(load_run_json(self._artifacts / CARD_JSON), "categories", self._artifacts / CARD_JSON)
-        where = str(self._artifacts / CARD_JSON)
+        version = self._config.get("schema_version")
+        if version != INFER_SCHEMA:
+            older = isinstance(version, int) and version < INFER_SCHEMA
+            raise RunError(
+                f"not of version {INFER_SCHEMA}: {version!r}",
+                where=str(self._artifacts / INFER_CONFIG),
+                hint="an older program wrote it: make the run again, with pyimgano train --config RUN/config.json"
+                if older
+                else None,
+            )
+        cards = _object(
+            load_run_json(self._artifacts / CALIBRATION_CARD), "categories", self._artifacts / CALIBRATION_CARD
+        )
+        where = str(self._artifacts / CALIBRATION_CARD)
         try:
             self._checkpoints = {entry["name"]: entry["checkpoint"] for entry in self._config["categories"]}
             self._cards = {name: CalibrationCard.from_json(cards[name], where=where) for name in self._checkpoints}
@@ -78,7 +89,7 @@ class RunModels:
             self._policy = RegionPolicy.from_json(self._config["regions"])
         except (KeyError, TypeError, IndexError, ValueError) as error:
             raise RunError(
-                f"is damaged: {type(error).__name__}: {error}", where=str(self._artifacts / "infer_config.json")
+                f"is damaged: {type(error).__name__}: {error}", where=str(self._artifacts / INFER_CONFIG)
             ) from error
         self._loaded: dict[str, FittedCategory] = {}
         self._only = None if category is None else self._known(category)

@@ -6,45 +6,13 @@ import contextlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Optional
+from typing import Optional
 
 from pyimgano.core.errors import ConfigError, PyimganoError
 from pyimgano.core.files import atomic_folder, atomic_open
-from pyimgano.workbench.records import CSV_HEADER, PredictionRecord
+from pyimgano.workbench.records import FORMATS, RecordWriter
 
-__all__ = ["FORMATS", "Destination", "RecordWriter", "parse_destination"]
-
-FORMATS = ("jsonl", "csv")
-
-
-class RecordWriter:
-    """Writes records as JSONL or CSV, in UTF-8, one by one.
-
-    Parameters
-    ----------
-    stream : binary file
-        Where to.
-    form : {"jsonl", "csv"}
-        A CSV has a header and all columns; what a record lacks is empty.
-    """
-
-    def __init__(self, stream: IO[bytes], form: str) -> None:
-        self._stream = stream
-        self._form = form
-        if form == "csv":
-            self._put(CSV_HEADER)
-
-    def write(self, record: PredictionRecord) -> None:
-        """Write one record."""
-        self._put(record.to_csv() if self._form == "csv" else record.to_line() + "\n")
-
-    def flush(self) -> None:
-        """Let the reader have what was written."""
-        self._stream.flush()
-
-    def _put(self, text: str) -> None:
-        # A file name that is not UTF-8 becomes \udc.. escapes, which in JSON mean just that.
-        self._stream.write(text.encode("utf-8", "backslashreplace"))
+__all__ = ["Destination", "parse_destination"]
 
 
 class Destination:
@@ -84,7 +52,7 @@ class Destination:
             stream = getattr(sys.stdout, "buffer", None)
             if stream is None:
                 raise PyimganoError("standard output is closed", hint="give --output FILE")
-            yield RecordWriter(stream, self.form), None
+            yield RecordWriter(stream, self.form, marked=False), None
             stream.flush()
         elif self.kind == "file":
             with atomic_open(self.path, "wb") as stream:

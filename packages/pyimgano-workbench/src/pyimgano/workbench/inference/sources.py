@@ -32,13 +32,14 @@ class Source:
         What the record calls it: the path as it was given, with ``/``; the path that a manifest's row gives.
     path : Path
         The file.
-    category : str or None
+    category, group : str or None
         What a manifest's row says.
     """
 
     name: str
     path: Path
     category: Optional[str] = None
+    group: Optional[str] = None
 
 
 class InputList:
@@ -136,4 +137,4 @@ def _manifest_rows(path: Path) -> Iterator[Source]:
 
     samples = read_dataset(path, format="manifest")
     for sample in samples.samples:
-        yield Source(sample.id, sample.source, sample.category)
+        yield Source(sample.id, sample.source, sample.category, sample.group)

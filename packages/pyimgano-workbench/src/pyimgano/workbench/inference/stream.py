@@ -9,9 +9,8 @@ from typing import Any, Callable, Optional
 
 from pyimgano.core.errors import PyimganoError
 from pyimgano.workbench.inference.fitted import FittedCategory
-from pyimgano.workbench.inference.sinks import RecordWriter
 from pyimgano.workbench.inference.sources import Source
-from pyimgano.workbench.records import PredictionRecord
+from pyimgano.workbench.records import PredictionRecord, RecordWriter
 from pyimgano.workbench.regions import find_regions
 from pyimgano.workbench.render import PictureWriter
 from pyimgano.workbench.scoring import ScoredImage, score_stream
@@ -138,7 +137,7 @@ def write_predictions(
 def _record(
     source: Source, fitted: FittedCategory, scored: ScoredImage, pictures: PictureWriter, stem: str
 ) -> PredictionRecord:
-    known: dict[str, Any] = {"category": fitted.category}
+    known: dict[str, Any] = {"category": fitted.category, "group": source.group}
     card = fitted.card
     if scored.score is None:
         return PredictionRecord.failed(source.name, scored.error or PyimganoError("not scored"), **known)

@@ -49,6 +49,7 @@ CALIBRATION_CARD = "calibration_card.json"
 SPLIT = "split.json"
 
 RUN_REPORT_SCHEMA = 1
+INFER_SCHEMA = 2
 
 
 class CategoryFolder:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pyimgano.core.files import dump_json
 from pyimgano.workbench.calibrate.card import CALIBRATION_SCHEMA
 from pyimgano.workbench.regions import RegionPolicy
-from pyimgano.workbench.runs.directory import CALIBRATION_CARD, INFER_CONFIG, SPLIT, RunDirectory
+from pyimgano.workbench.runs.directory import CALIBRATION_CARD, INFER_CONFIG, INFER_SCHEMA, SPLIT, RunDirectory
 from pyimgano.workbench.stages.data import RunData
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["write_artifacts"]
 
-INFER_SCHEMA = 2
 SPLIT_SCHEMA = 1
 
 
