@@ -164,7 +164,7 @@ class Histogram:
             low = min(low, float(self._base + held[0]) * self.width)
             high = max(high, float(self._base + held[-1]) * self.width)
         # So wide that the range fills more than a quarter, and that the number of a bin stays an exact integer.
-        span = int(np.frexp(min(high - low, np.finfo(np.float64).max) or 1.0)[1])
+        span = int(np.frexp(min(high - low, float(np.finfo(np.float64).max)) or 1.0)[1])
         size = int(np.frexp(max(abs(low), abs(high)))[1])
         before = self._exponent
         self._exponent = max(span - 17, size - 50, -1000, -1000 if before is None else before)
