@@ -317,3 +317,14 @@ def test_a_recipe_that_does_not_finish_its_run_is_told(cells: Path, monkeypatch:
     monkeypatch.setattr(IndustrialAdapt, "run", lambda self, config, run: None)
     with pytest.raises(PyimganoError, match="ended without finishing its run"):
         train(cells)
+
+
+def test_false_regions_on_good_images_are_counted_without_masks_too(cells: Path) -> None:
+    run = train(cells, "calibration.pixel_method=quantile", "calibration.pixel_alpha=0.9")
+    metrics = run.category("cells").report()["metrics"]
+    records = read_records(run.category("cells").per_image)
+    good = [record for record in records if record.label == 0]
+    assert sum(record.n_kept for record in good) > 0
+    counted = metrics["pixel_false_regions_per_good_image"]
+    assert counted["value"] == pytest.approx(sum(record.n_kept for record in good) / len(good))
+    assert metrics["pixel_segf1"]["value"] is None

@@ -125,13 +125,13 @@ def _category_lines(report: Mapping[str, Any]) -> list[str]:
     if rates:
         lines.append(_joined(sorted(rates), metrics, intervals=False))
     pixel = [name for name in metrics if name.startswith("pixel_")]
-    if any(metrics[name]["value"] is not None for name in pixel):
+    areas = [name for name in pixel if name not in _COUNTED]
+    if any(metrics[name]["value"] is not None for name in areas):
         n = metrics["pixel_auroc"]["n"]
-        areas = [name for name in pixel if name not in _COUNTED]
         lines.append(f"{_joined(areas, metrics)}   (n = {n['regions']} regions in {n['images']} images)")
-        counted = [name for name in _COUNTED if name in metrics]
-        if counted:
-            lines.append(_joined(counted, metrics))
+    counted = [name for name in _COUNTED if name in pixel and metrics[name]["value"] is not None]
+    if counted:
+        lines.append(_joined(counted, metrics))
     return lines
 
 

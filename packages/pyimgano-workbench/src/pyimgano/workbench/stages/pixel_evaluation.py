@@ -74,9 +74,6 @@ def evaluate_pixels(
     # An image whose defective pixels are not known can count neither way.
     known = [index for index in scored if spool.has(index) and (samples[index].masks or samples[index].label == 0)]
     defective = [bool(samples[index].masks) for index in known]
-    if not any(defective):
-        reason = "no test image has a ground-truth mask"
-        return PixelEvaluation(undefined_pixel_metrics(reason, limits, {"images": len(known)}))
 
     def load(position: int) -> tuple[np.ndarray, np.ndarray]:
         index = known[position]
@@ -94,6 +91,10 @@ def evaluate_pixels(
             mode=config.evaluation.pixel_mode,
             min_area=config.regions.min_area,
         )
+        if not any(defective):  # false regions on good images need no masks
+            undefined = undefined_pixel_metrics("no test image has a ground-truth mask", limits, {"images": len(known)})
+            name = "pixel_false_regions_per_good_image"
+            return PixelEvaluation({**undefined, name: pixels.metrics[name]})
         saturated = evaluate_saturation(limits, samples, known, shapes, spool)
     by_defect = _region_recall([samples[index].defect for index in known], pixels.region_counts)
     for kind, measured in saturated.by_defect.items():
