@@ -57,6 +57,11 @@ class BackboneDetector(BaseDetector, ABC):
         """Return the layers to take when none are named; None for the backbone's own default."""
         return None
 
+    def _last_layers_of_stride(self, *strides: int) -> Optional[tuple[str, ...]]:
+        """Return the backbone's last layer of each stride; None unless it has them all."""
+        last = {layer.stride: layer.name for layer in resolve_backbone(self.backbone).layers}
+        return tuple(last[stride] for stride in strides) if all(stride in last for stride in strides) else None
+
     def _make_extractor(self) -> BackboneExtractor:
         from pyimgano.models.features import create_extractor
 

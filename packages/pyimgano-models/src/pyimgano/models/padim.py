@@ -101,10 +101,7 @@ class Padim(BackboneDetector):
         require(is_real(self.map_sigma) and self.map_sigma >= 0.0, "map_sigma", self.map_sigma, "at least 0")
 
     def _default_layers(self) -> Optional[tuple[str, ...]]:
-        from pyimgano.models.backbones import resolve_backbone
-
-        last = {layer.stride: layer.name for layer in resolve_backbone(self.backbone).layers}
-        return (last[4], last[8], last[16]) if all(stride in last for stride in (4, 8, 16)) else None
+        return self._last_layers_of_stride(4, 8, 16)
 
     def _fit(self, images: ImageBatches) -> None:
         extractor = self._make_extractor()
