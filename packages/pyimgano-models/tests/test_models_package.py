@@ -11,7 +11,7 @@ from pyimgano.core.parameters import describe_parameters
 from pyimgano.models import create_model, list_models, model_info
 from pyimgano.models.specs import COMPONENTS, MODELS
 
-OURS = {"padim", "patchcore", "pixel-gaussian", "sklearn-isolation-forest"}
+OURS = {"padim", "patchcore", "pixel-gaussian", "reverse-distillation", "sklearn-isolation-forest", "stfpm"}
 
 
 def test_importing_the_package_and_listing_its_models_imports_nothing_heavy():
@@ -58,3 +58,10 @@ def test_every_model_is_made_with_its_defaults_and_says_what_they_are(name):
     params = {key: list(v) if isinstance(v, tuple) else v for key, v in made.get_params().items()}
     assert params == defaults
     assert all(requirement["pip"].startswith('pip install "pyimgano-models[') for requirement in info["requires"])
+
+
+def test_the_models_that_say_so_can_be_finetuned():
+    from pyimgano.core.contracts import Finetunable
+
+    for spec in MODELS:
+        assert isinstance(create_model(spec.name), Finetunable) == spec.finetune

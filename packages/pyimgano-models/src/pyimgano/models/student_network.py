@@ -47,12 +47,14 @@ class FeaturePyramids(TrainedNetwork):
             outputs = self.trained(torch.zeros(1, PROBE_SIDE, PROBE_SIDE, 3, dtype=torch.uint8, device=device))
             if len(outputs) < 2:
                 raise ParameterError("one layer has no last layers to train", where="mode", allowed="full")
-            shallow = torch.stack([output.sum() for output in outputs[:-1]]).sum()
-            gradients = torch.autograd.grad(shallow, parameters, allow_unused=True)
+            deep = torch.autograd.grad(outputs[-1].sum(), parameters, retain_graph=True, allow_unused=True)
+            rest = torch.stack([output.sum() for output in outputs[:-1]]).sum()
+            shallow = torch.autograd.grad(rest, parameters, allow_unused=True)
         finally:
             for parameter, flag in zip(parameters, before):
                 parameter.requires_grad_(flag)
-        return [parameter for parameter, gradient in zip(parameters, gradients) if gradient is None]
+        found = zip(parameters, deep, shallow)
+        return [parameter for parameter, of_deep, of_rest in found if of_deep is not None and of_rest is None]
 
 
 def _distances(target: Tensor, answer: Tensor) -> Tensor:

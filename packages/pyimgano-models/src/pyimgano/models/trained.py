@@ -146,7 +146,7 @@ class TrainedDetector(BackboneDetector, ABC):
         if self._network is None:
             raise PyimganoError("there is nothing to finish", hint="call trainable() and training_step(batch) first")
         self._check_weights("after the last step")
-        self._network.learn(False)
+        self._network.zero_grad(set_to_none=True)
         if not hasattr(self, "losses_"):
             self.losses_ = np.empty(0)
         self.n_images_ = int(n_images)
@@ -206,7 +206,7 @@ class TrainedDetector(BackboneDetector, ABC):
             mean = sum(losses[before:]) / (len(losses) - before)
             logger.info("epoch %d of %d: mean loss %.6g over %d steps", epoch + 1, self.epochs, mean, len(losses))
         self._check_weights(f"after step {len(losses)}")
-        self._network.learn(False)
+        self._network.zero_grad(set_to_none=True)  # as large as the weights, and of no more use
         self.losses_ = np.asarray(losses)
 
     def _epoch(self, images: ImageBatches, epoch: int) -> Iterator[list[np.ndarray]]:

@@ -50,8 +50,9 @@ class TrainedNetwork(nn.Module, ABC):
             return list(self.teacher(pixels))
 
     def select(self, parameters: Sequence[nn.Parameter]) -> None:
-        """Let these parameters, and no others, have gradients."""
+        """Let these parameters, and no others, have gradients; those there are forgotten."""
         self.requires_grad_(False)
+        self.zero_grad(set_to_none=True)
         for parameter in parameters:
             parameter.requires_grad_(True)
 
