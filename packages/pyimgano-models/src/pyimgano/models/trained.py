@@ -146,7 +146,7 @@ class TrainedDetector(BackboneDetector, ABC):
         if self._network is None:
             raise PyimganoError("there is nothing to finish", hint="call trainable() and training_step(batch) first")
         self._check_weights("after the last step")
-        self._network.zero_grad(set_to_none=True)
+        self._rest()
         if not hasattr(self, "losses_"):
             self.losses_ = np.empty(0)
         self.n_images_ = int(n_images)
@@ -166,6 +166,12 @@ class TrainedDetector(BackboneDetector, ABC):
         self._scorer = TorchRuntime(self._network, device=runtime.device, threads=default_threads())
         self._network.select(list(self._network.trained.parameters()))
         return self._network
+
+    def _rest(self) -> None:
+        """Switch to scoring, and forget the gradients, which are as large as the weights."""
+        assert self._network is not None
+        self._network.learn(False)
+        self._network.zero_grad(set_to_none=True)
 
     def _check_weights(self, when: str) -> None:
         assert self._network is not None
@@ -206,7 +212,7 @@ class TrainedDetector(BackboneDetector, ABC):
             mean = sum(losses[before:]) / (len(losses) - before)
             logger.info("epoch %d of %d: mean loss %.6g over %d steps", epoch + 1, self.epochs, mean, len(losses))
         self._check_weights(f"after step {len(losses)}")
-        self._network.zero_grad(set_to_none=True)  # as large as the weights, and of no more use
+        self._rest()
         self.losses_ = np.asarray(losses)
 
     def _epoch(self, images: ImageBatches, epoch: int) -> Iterator[list[np.ndarray]]:
