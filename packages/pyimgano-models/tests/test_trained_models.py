@@ -13,7 +13,14 @@ import pytest
 import torch
 
 from pyimgano.core.batching import ImageBatches
-from pyimgano.core.errors import CheckpointError, ImageError, NotFittedError, ParameterError, PyimganoError
+from pyimgano.core.errors import (
+    CheckpointError,
+    ImageError,
+    NotCalibratedError,
+    NotFittedError,
+    ParameterError,
+    PyimganoError,
+)
 from pyimgano.core.images import read_image
 from pyimgano.models.backbones import resolve_backbone
 from pyimgano.models.resampling import resampling_matrix
@@ -174,6 +181,20 @@ def test_weights_that_an_outer_loop_ruined_are_refused(textures) -> None:
         parameter.fill_(float("nan"))
     with pytest.raises(PyimganoError, match="not finite"):
         detector.finish_training(1)
+
+
+def test_training_on_drops_a_threshold_of_other_weights(textures) -> None:
+    detector = stfpm().fit(textures[:4])
+    detector.threshold_ = 0.5
+    detector.finish_training(4)
+    with pytest.raises(NotCalibratedError):
+        detector.predict(textures[:1])
+
+
+def test_images_too_small_for_the_deepest_layer_are_refused(textures) -> None:
+    with pytest.raises(ParameterError, match=r"less than 2 × 2 positions") as caught:
+        stfpm(layers=["blocks.2", "blocks.6"], input_size=32).fit(textures[:1])
+    assert "at least 64" in (caught.value.allowed or "")
 
 
 def test_an_epoch_has_every_image_once_in_its_own_order_and_batches_of_equal_size(textures) -> None:

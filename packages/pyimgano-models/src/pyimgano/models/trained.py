@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Optional
 import numpy as np
 
 from pyimgano.core.batching import ImageBatches
-from pyimgano.core.errors import CheckpointError, PyimganoError
+from pyimgano.core.errors import CheckpointError, ParameterError, PyimganoError
 from pyimgano.core.images import as_rgb8
 from pyimgano.core.parameters import require
 from pyimgano.core.seeding import derive_seed, generator
@@ -142,6 +142,10 @@ class TrainedDetector(BackboneDetector, ABC):
         ------
         PyimganoError
             When a weight is not finite, or there was no training.
+
+        Notes
+        -----
+        A threshold is dropped: it was that of other weights.
         """
         if self._network is None:
             raise PyimganoError("there is nothing to finish", hint="call trainable() and training_step(batch) first")
@@ -149,6 +153,7 @@ class TrainedDetector(BackboneDetector, ABC):
         self._rest()
         if not hasattr(self, "losses_"):
             self.losses_ = np.empty(0)
+        vars(self).pop("threshold_", None)
         self.n_images_ = int(n_images)
 
     def _start(self) -> TrainedNetwork:
@@ -156,7 +161,15 @@ class TrainedDetector(BackboneDetector, ABC):
         import torch
 
         self.validate()
-        runtime = self.extractor.runtime
+        extractor = self.extractor
+        stride = extractor.backbone.layer(extractor.layers[-1]).stride
+        if min(extractor.input_size) < 2 * stride:  # BatchNorm cannot learn from one position of one image
+            raise ParameterError(
+                f"input_size = {self.input_size!r} leaves the layer {extractor.layers[-1]} less than 2 × 2 positions",
+                where=type(self).__name__,
+                allowed=f"at least {2 * stride}, or finer layers",
+            )
+        runtime = extractor.runtime
         assert isinstance(runtime, TorchRuntime)
         with torch.random.fork_rng(devices=[]):
             # Not torch.manual_seed, which also seeds the generators of CUDA devices, and these are not forked here.
@@ -207,7 +220,7 @@ class TrainedDetector(BackboneDetector, ABC):
                         hint=f"take a smaller learning_rate than {self.learning_rate}",
                     )
                 optimizer.zero_grad(set_to_none=True)
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss.backward()
                 optimizer.step()
             mean = sum(losses[before:]) / (len(losses) - before)
             logger.info("epoch %d of %d: mean loss %.6g over %d steps", epoch + 1, self.epochs, mean, len(losses))
