@@ -1,4 +1,4 @@
-"""PatchCore and PaDiM find defects of real solar cells with the embedded backbone.
+"""PatchCore, PaDiM and trained models find defects of real solar cells with the embedded backbone.
 
 The split is the development benchmark's, the same as in ``benchmarks/elpv.py``: ELPV's mono cells, 200 good ones to
 fit on, 100 good and 100 defective ones to test on.
@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import Any, Callable
 
 import numpy as np
+import pytest
 from sklearn.metrics import roc_auc_score
 
 from pyimgano.core.images import read_image
 from pyimgano.models.padim import Padim
 from pyimgano.models.patchcore import PatchCore
+from pyimgano.models.reverse_distillation import ReverseDistillation
+from pyimgano.models.stfpm import STFPM
 
 SEEDS = range(5)
 N_TRAIN, N_TEST = 200, 100
@@ -70,3 +73,25 @@ def test_patchcore_with_a_bank_of_one_percent_reaches_an_image_auroc_of_0_93() -
 def test_padim_reaches_an_image_auroc_of_0_91() -> None:
     aurocs = image_aurocs(lambda seed: Padim(seed=seed))
     assert np.mean(aurocs) >= 0.91, aurocs
+
+
+SMALL = {"backbone": "efficientnet-lite0", "input_size": 128, "epochs": 3}
+"""A short training of about 20 seconds on one core; the papers' takes a hundred epochs and four times the pixels."""
+
+
+@pytest.mark.parametrize("model", [STFPM, ReverseDistillation])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_three_epochs_lift_a_trained_model_above_its_untrained_self_and_chance(model: Any, seed: int) -> None:
+    train, test_good, test_defective = split(seed, *mono_cells())
+
+    def auroc(detector: Any) -> float:
+        scores = detector.decision_function([*test_good, *test_defective])
+        return float(roc_auc_score([0] * N_TEST + [1] * N_TEST, scores))
+
+    detector = model(seed=seed, **SMALL)
+    detector.trainable("full")
+    detector.finish_training(0)
+    untrained = auroc(detector)
+    trained = auroc(detector.fit(train))
+    assert trained >= 0.8, (untrained, trained)
+    assert trained >= untrained + 0.25, (untrained, trained)

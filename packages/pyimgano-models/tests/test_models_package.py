@@ -18,9 +18,11 @@ OURS = {
     "padim",
     "patchcore",
     "pixel-gaussian",
+    "reverse-distillation",
     "sklearn-isolation-forest",
     "softpatch",
     "spade",
+    "stfpm",
 }
 
 
@@ -68,3 +70,10 @@ def test_every_model_is_made_with_its_defaults_and_says_what_they_are(name):
     params = {key: list(v) if isinstance(v, tuple) else v for key, v in made.get_params().items()}
     assert params == defaults
     assert all(requirement["pip"].startswith('pip install "pyimgano-models[') for requirement in info["requires"])
+
+
+def test_the_models_that_say_so_can_be_finetuned():
+    from pyimgano.core.contracts import Finetunable
+
+    for spec in MODELS:
+        assert isinstance(create_model(spec.name), Finetunable) == spec.finetune

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pyimgano.core.errors import RunError
 from pyimgano.core.images import read_image
 from pyimgano.workbench.config import load_run_config
 from pyimgano.workbench.demo import write_textures
@@ -80,6 +81,24 @@ def test_a_record_keeps_its_regions_through_json() -> None:
     assert PredictionRecord.from_json(json.loads(record.to_line())) == record
     assert json.loads(PredictionRecord("b.png", score=1.0, regions=()).to_line())["regions"] == []
     assert "regions" not in json.loads(PredictionRecord("b.png", score=1.0).to_line())
+
+
+@pytest.mark.parametrize(
+    "line",
+    ['[{"image": "a.png"}]', "5", '{"image": "a.png", "regions": 5}', '{"image": "a.png", "regions": [{"box": [1]}]}'],
+)
+def test_a_line_that_is_no_record_is_named(tmp_path: Path, line: str) -> None:
+    (tmp_path / "r.jsonl").write_text('{"image": "b.png"}\n' + line + "\n", encoding="utf-8")
+    with pytest.raises(RunError, match="not a prediction record") as caught:
+        read_records(tmp_path / "r.jsonl")
+    assert str(caught.value.where).endswith("r.jsonl:2")
+
+
+@pytest.mark.parametrize(("key", "value"), [("min_area", -1), ("min_area", 2.5), ("limit", 0), ("limit", True)])
+def test_a_policy_that_the_config_would_refuse_is_not_read(key: str, value: object) -> None:
+    assert RegionPolicy.from_json({"min_area": 4, "limit": 3}) == RegionPolicy(4, 3)
+    with pytest.raises(ValueError, match=key):
+        RegionPolicy.from_json({"min_area": 4, "limit": 3, key: value})
 
 
 def test_a_csv_counts_the_regions_that_were_kept_and_runs_no_formula(tmp_path: Path) -> None:

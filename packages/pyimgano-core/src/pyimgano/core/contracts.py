@@ -75,13 +75,28 @@ class FeatureExtractor(Protocol):
 
 @runtime_checkable
 class Finetunable(Protocol):
-    """A model whose parameters can be trained, driven by the workbench's runner."""
+    """A model whose parameters can be trained, driven by the workbench's runner.
+
+    The runner asks for :meth:`trainable` parameters once, takes steps with an optimiser of its own, and ends with
+    :meth:`finish_training`. Scoring between steps, after ``finish_training``, changes no step that follows.
+    """
 
     def trainable(self, mode: str) -> Sequence[Any]:
-        """Return the parameters that ``mode`` trains."""
+        """Return the parameters that ``mode`` trains, and freeze the others.
+
+        A model that is neither fitted nor loaded starts from its untrained weights, which its seed decides.
+
+        Raises
+        ------
+        pyimgano.core.errors.ParameterError
+            When the model does not know the mode; it lists those that it knows.
+        """
 
     def training_step(self, batch: Sequence[np.ndarray]) -> Any:
-        """Return the loss of one batch."""
+        """Return the loss of one batch of images, (H, W, 3) uint8, ready for ``backward()``."""
+
+    def finish_training(self, n_images: int) -> None:
+        """Make the model a fitted one, trained on so many images: from now on it scores and saves."""
 
 
 @runtime_checkable

@@ -25,8 +25,9 @@ def render_maps(
     sigma : float
         Standard deviation of the Gaussian in pixels of the map; 0 leaves it out. Its kernel ends at four standard
         deviations, the border is mirrored about the outermost pixels.
-    interpolation : {"bilinear", "nearest"}
-        Between the centres of the patches, or constant on each patch.
+    interpolation : {"bilinear", "nearest", "bilinear-corners"}
+        Between the centres of the patches, constant on each patch, or as if the outermost patches lay on the border
+        (PyTorch's ``align_corners=True``).
 
     Returns
     -------

@@ -144,6 +144,12 @@ class EfficientNetLite0(nn.Module):
             found[index] = y
         return [found[index] for index in wanted]
 
+    def cut(self, layers: Sequence[str]) -> EfficientNetLite0:
+        """Drop what :meth:`features` does not need for these layers (in place) and return ``self``."""
+        self.blocks = self.blocks[: 1 + max(int(layer.partition(".")[2]) for layer in layers)]
+        del self.conv_head, self.bn2, self.classifier
+        return self
+
     def forward(self, x: Tensor) -> Tensor:
         """Return ImageNet logits (N, 1000)."""
         y = self.features(x, ["blocks.6"])[0]

@@ -13,7 +13,7 @@ from pyimgano.core.errors import WeightsError
 from pyimgano.models.backbones import Backbone
 from pyimgano.models.weights import Weights, read_state_dict
 
-__all__ = ["PixelNetwork", "build_network", "fingerprint"]
+__all__ = ["PixelNetwork", "build_network", "build_untrained", "fingerprint"]
 
 
 class PixelNetwork(nn.Module):
@@ -87,6 +87,23 @@ def build_network(
             raise WeightsError(f"the weights do not fit {backbone.name}: {reason}", where=str(weights.path)) from error
     network.eval().requires_grad_(False)
     return PixelNetwork(backbone, network).eval().to(memory_format=torch.channels_last)
+
+
+def build_untrained(
+    backbone: Backbone, layers: Sequence[str], *, size: Optional[tuple[int, int]] = None
+) -> PixelNetwork:
+    """Return the network up to the deepest layer, to be trained, on the CPU; ``size`` as in :func:`build_network`.
+
+    Its parameters are drawn from torch's global CPU generator, as the library's own constructor draws them: seed it,
+    and put its state back.
+    """
+    if backbone.library == "embedded":
+        from pyimgano.models.efficientnet_lite import EfficientNetLite0
+
+        network: nn.Module = LiteFeatures(EfficientNetLite0().cut(layers), layers)
+    else:
+        network = _build(backbone, layers, None, size)
+    return PixelNetwork(backbone, network).requires_grad_(True)
 
 
 def read_weights(backbone: Backbone, weights: Weights) -> dict[str, Any]:

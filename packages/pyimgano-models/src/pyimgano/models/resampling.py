@@ -1,4 +1,4 @@
-"""Resampling along one axis, with the pixel centres of images: what PyTorch calls ``align_corners=False``."""
+"""Resampling along one axis, mostly with the pixel centres of images: what PyTorch calls ``align_corners=False``."""
 
 from __future__ import annotations
 
@@ -28,13 +28,22 @@ def linear_taps(source: int, target: int) -> tuple[np.ndarray, np.ndarray, np.nd
 
 
 def resampling_matrix(source: int, target: int, interpolation: str) -> np.ndarray:
-    """Return the (target, source) float64 matrix of ``"bilinear"`` or ``"nearest"`` interpolation along one axis."""
+    """Return the (target, source) float64 matrix of an interpolation along one axis.
+
+    It is ``"bilinear"``, ``"nearest"``, or ``"bilinear-corners"``, in which the outermost pixels' centres coincide
+    (PyTorch's ``align_corners=True``).
+    """
     matrix = np.zeros((target, source))
     rows = np.arange(target)
     if interpolation == "nearest":
         matrix[rows, nearest_indices(source, target)] = 1.0
     else:
-        first, second, weight = linear_taps(source, target)
+        if interpolation == "bilinear-corners":
+            position = rows * (source - 1) / max(1, target - 1)
+            first = position.astype(np.int64)
+            second, weight = np.minimum(first + 1, source - 1), position - first
+        else:
+            first, second, weight = linear_taps(source, target)
         np.add.at(matrix, (rows, first), 1.0 - weight)
         np.add.at(matrix, (rows, second), weight)
     return matrix

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Optional, Protocol, Union
 import numpy as np
 
 if TYPE_CHECKING:
-    from pyimgano.models.networks import PixelNetwork
+    from torch import nn
 
 __all__ = ["OnnxRuntime", "Runtime", "TorchRuntime", "default_threads"]
 
@@ -48,7 +48,8 @@ class TorchRuntime:
 
     Parameters
     ----------
-    network : PixelNetwork
+    network : Module
+        Maps (N, H, W, 3) uint8 pixels to a tuple of (N, …) float32 tensors; in eval mode.
     device : str
         ``"cpu"``, ``"cuda"`` or ``"cuda:<n>"``.
     threads : int
@@ -57,7 +58,7 @@ class TorchRuntime:
 
     name = "torch"
 
-    def __init__(self, network: PixelNetwork, *, device: str, threads: int) -> None:
+    def __init__(self, network: nn.Module, *, device: str, threads: int) -> None:
         self.network = network.to(device)
         self.device = device
         self.threads = threads

@@ -68,6 +68,17 @@ MODELS = (
         pixel_map=True,
     ),
     ModelSpec(
+        name="reverse-distillation",
+        summary="Reverse distillation: a decoder gives a teacher's features back from a bottleneck of good images",
+        factory="pyimgano.models.reverse_distillation:ReverseDistillation",
+        tags=("deep", "trained", "distillation", "pixel"),
+        requires=(TORCH,),
+        paper="Deng & Li, Anomaly Detection via Reverse Distillation from One-Class Embedding, CVPR 2022, "
+        "arXiv 2201.10703",
+        pixel_map=True,
+        finetune=True,
+    ),
+    ModelSpec(
         name="sklearn-isolation-forest",
         summary="scikit-learn's isolation forest on pooled backbone features; scores whole images",
         factory="pyimgano.models.isolation_forest:IsolationForestDetector",
@@ -92,6 +103,17 @@ MODELS = (
         requires=(TORCH,),
         paper="Cohen & Hoshen, Sub-Image Anomaly Detection with Deep Pyramid Correspondences, 2020, arXiv 2005.02357",
         pixel_map=True,
+    ),
+    ModelSpec(
+        name="stfpm",
+        summary="STFPM: a student learns a teacher's feature pyramid on good images and fails elsewhere",
+        factory="pyimgano.models.stfpm:STFPM",
+        tags=("deep", "trained", "distillation", "pixel"),
+        requires=(TORCH,),
+        paper="Wang et al., Student-Teacher Feature Pyramid Matching for Anomaly Detection, BMVC 2021, "
+        "arXiv 2103.04257",
+        pixel_map=True,
+        finetune=True,
     ),
 )
 

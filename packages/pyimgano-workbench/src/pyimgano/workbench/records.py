@@ -131,7 +131,15 @@ class PredictionRecord:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> PredictionRecord:
-        """Return the record that :meth:`to_json` gave."""
+        """Return the record that :meth:`to_json` gave.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            When it is none.
+        """
+        if not isinstance(data, Mapping):
+            raise TypeError("not an object")
         regions = data.get("regions")
         return cls(**{**data, "regions": None if regions is None else tuple(map(Region.from_json, regions))})
 

@@ -48,7 +48,10 @@ class RegionPolicy:
         KeyError, TypeError, ValueError
             When it is none.
         """
-        return cls(int(data["min_area"]), int(data["limit"]))
+        for key, least in (("min_area", 0), ("limit", 1)):
+            if type(data[key]) is not int or data[key] < least:
+                raise ValueError(f"{key} = {data[key]!r}, not a whole number >= {least}")
+        return cls(data["min_area"], data["limit"])
 
 
 @dataclass(frozen=True)
