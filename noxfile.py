@@ -32,6 +32,7 @@ TEST_TOOLS = [
 TEST_DATA = ["elpv-dataset>=1.0.0.post1", "scikit-image>=0.22"]  # real images, carried by the packages themselves
 # The other implementation that tests/parity and the benchmarks compare with; on 3.9 pip would silently take 0.7.
 ANOMALIB = "anomalib>=2; python_version >= '3.10'"
+ADEVAL = "adeval>=1.1"  # approximate pixel metrics, beside which the benchmarks measure the exact ones
 LINTERS = ["import-linter>=2.3,<3", "mypy>=1.18,<2", "ruff>=0.14,<0.17"]  # mypy 2 cannot target 3.9
 # What mypy reads, no newer than Python 3.9 gets it: newer ones use syntax that mypy refuses when it targets 3.9.
 TYPED = ["click<8.2", "numpy<2.1", "pydantic<2.14", "pytest<9", "rich", "tomli", "typer<0.24"]
@@ -180,5 +181,5 @@ def demo(session: nox.Session) -> None:
 @nox.session(python="3.11")
 def bench(session: nox.Session) -> None:
     """The speed and memory table, beside anomalib in one run."""
-    session.install(*packages_with_extras(editable=True), *TEST_TOOLS, *TEST_DATA, ANOMALIB)
+    session.install(*packages_with_extras(editable=True), *TEST_TOOLS, *TEST_DATA, ANOMALIB, ADEVAL)
     session.run("python", "-m", "benchmarks", *session.posargs, env=ENV)
