@@ -139,10 +139,16 @@ def built_requirements(*names: str) -> list[str]:
     return ["--find-links", str(DIST), *exact]
 
 
+def install_built(session: nox.Session, *requirements: str) -> None:
+    """Install built distributions, and never what uv remembers of an earlier build of the same version."""
+    fresh = [option for name in PROJECTS for option in ("--refresh-package", PROJECTS[name]["project"]["name"])]
+    session.install(*(fresh if session.venv_backend == "uv" else ()), *requirements)
+
+
 @nox.session
 def wheels_core(session: nox.Session) -> None:
     """Import all of core from its wheel, with nothing else installed (run by `wheels`)."""
-    session.install(*built_requirements("pyimgano-core"))
+    install_built(session, *built_requirements("pyimgano-core"))
     check = Path("tools/check_core_alone.py").resolve()
     with tempfile.TemporaryDirectory() as elsewhere:
         session.chdir(elsewhere)
@@ -155,7 +161,7 @@ def wheels_all(session: nox.Session) -> None:
     """Install the built meta package with its extras and use it outside of the checkout (run by `wheels`)."""
     arguments = built_requirements()
     meta = PROJECTS[Path("packages/pyimgano")]["project"]
-    session.install(*arguments, f"pyimgano[all]=={meta['version']}")
+    install_built(session, *arguments, f"pyimgano[all]=={meta['version']}")
     with tempfile.TemporaryDirectory() as elsewhere:
         env = {**ENV, "PYIMGANO_CACHE_DIR": str(Path(elsewhere, "cache"))}
         session.chdir(elsewhere)

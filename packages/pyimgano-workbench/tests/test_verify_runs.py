@@ -126,13 +126,13 @@ def test_the_command_ends_with_0_or_1_and_names_what_may_explain_a_difference(ru
     report["calibration"]["threshold"] *= 2
     path.write_text(json.dumps(report), encoding="utf-8")
     environment = json.loads((run / "environment.json").read_text(encoding="utf-8"))
-    environment["packages"]["numpy"] = "1.26.0"
+    environment["packages"]["numpy"] = "0.1"
     (run / "environment.json").write_text(json.dumps(environment), encoding="utf-8")
     other = pyimgano("runs", "verify", run)
     assert other.returncode == 1
     assert "one: 1 differences" in other.stdout
     assert "categories/brick/report.json: calibration.threshold: " in other.stdout
-    assert 'numpy: "1.26.0" -> ' in other.stdout
+    assert 'numpy: "0.1" -> ' in other.stdout
     data = json.loads(pyimgano("runs", "verify", run, "--json").stdout)
     assert data["identical"] is False
     assert [one["place"] for one in data["disparities"]] == ["calibration.threshold"]

@@ -295,4 +295,17 @@ def run_config_schema() -> dict[str, Any]:
     schema.pop("required", None)
     schema["$defs"]["ModelConfig"].pop("required", None)
     schema["$defs"]["DatasetConfig"].pop("required", None)
-    return schema
+    settled: dict[str, Any] = _settled(schema)
+    return settled
+
+
+def _settled(node: Any) -> Any:
+    """Return a schema as every version of pydantic would write it: older ones add and leave out what says nothing."""
+    if isinstance(node, list):
+        return [_settled(part) for part in node]
+    if not isinstance(node, dict):
+        return node
+    node = {key: _settled(part) for key, part in node.items() if not (key == "enum" and "const" in node)}
+    if node.get("type") == "object" and not node.keys() & {"properties", "additionalProperties"}:
+        node = {"additionalProperties": True, **node}
+    return node
