@@ -136,7 +136,7 @@ def test_a_page_that_cannot_be_made_costs_no_run(
     assert run.complete
     assert not (run.path / "report.html").exists()
     (warning,) = [text for text in notes.said if "no ink" in text]
-    assert f"pyimgano runs report {run.name}" in warning
+    assert f'pyimgano runs report "{run.path}"' in warning
 
 
 def test_a_run_that_was_killed_before_its_page_gets_one_when_resumed(run: RunDirectory, tmp_path: Path) -> None:

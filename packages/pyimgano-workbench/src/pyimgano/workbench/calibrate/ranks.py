@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from pyimgano.core.conformal import conformal_rank, images_needed, just_above, quantile_rank, sorted_scores
@@ -19,11 +20,12 @@ __all__ = ["HeldOutQuantile", "SplitConformal", "TargetOverkill"]
 ROUNDING = 1e-12
 
 
-class _ByRank:
+class _ByRank(ABC):
     """A threshold just above the k-th smallest score, k from n and alpha alone."""
 
+    @abstractmethod
     def rank(self, n: int, alpha: float) -> int:
-        raise NotImplementedError
+        """Return k."""
 
     def threshold(self, scores: np.ndarray, alpha: float) -> float:
         """Return the next number above the score of that rank."""

@@ -287,13 +287,19 @@ class RunDirectory:
         """Make the report page of a directory that has its ``report.json``, and give it the final name."""
         for part in self.path.rglob(".*.part"):  # files that a killed process was writing
             part.unlink()
-        self._make_page()
+        failure = self._make_page()
         if self._lock is not None:
             self._lock.release()  # Windows renames no folder with an open file
             self._lock = None
         self.path = _take_name(self.path, self.path.parent, self.name, "")
+        if failure is not None:
+            self.progress.note(
+                f"warning: no report page: {failure}\nthe run itself is complete; once it is mended: "
+                f'pyimgano runs report "{self.path}"'
+            )
 
-    def _make_page(self) -> None:
+    def _make_page(self) -> Optional[Exception]:
+        """Make the report page where the config wants it; return what kept it from being made."""
         try:
             # Late: the page is made from what runs leave, so its module stands above this one.
             from pyimgano.workbench.report import write_run_report
@@ -301,10 +307,8 @@ class RunDirectory:
             if _load(self.path / CONFIG_JSON).get("output", {}).get("report", True):
                 write_run_report(self)
         except Exception as error:  # whatever a page stumbles over, hours of fitting are not lost with it
-            self.progress.note(
-                f"warning: no report page: {error}\nthe run itself is complete; once it is mended: "
-                f"pyimgano runs report {self.name}"
-            )
+            return error
+        return None
 
     def discard(self) -> None:
         """Remove an incomplete run, e.g. one that failed before anything in it was finished."""
