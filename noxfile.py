@@ -35,7 +35,7 @@ ANOMALIB = "anomalib>=2; python_version >= '3.10'"
 ADEVAL = "adeval>=1.1"  # approximate pixel metrics, beside which the benchmarks measure the exact ones
 LINTERS = ["import-linter>=2.3,<3", "mypy>=1.18,<2", "ruff>=0.14,<0.17"]  # mypy 2 cannot target 3.9
 # What mypy reads, no newer than Python 3.9 gets it: newer ones use syntax that mypy refuses when it targets 3.9.
-TYPED = ["click<8.2", "numpy<2.1", "pydantic<2.14", "pytest<9", "rich", "tomli", "typer<0.24"]
+TYPED = ["click<8.2", "numpy<2.1", "packaging<26.4", "pydantic<2.14", "pytest<9", "rich", "tomli", "typer<0.24"]
 
 # A hub that does not answer costs a minute per try; PYTHONUTF8 would hide a forgotten encoding="utf-8".
 ENV = {"HF_HUB_OFFLINE": "1", "PYTHONUTF8": None, "PYTHONPATH": None}
