@@ -90,7 +90,7 @@ def test_three_epochs_lift_a_trained_model_above_its_untrained_self_and_chance(m
 
     detector = model(seed=seed, **SMALL)
     detector.trainable("full")
-    detector.finish_training(0)
+    detector.finish_training(train)
     untrained = auroc(detector)
     trained = auroc(detector.fit(train))
     assert trained >= 0.8, (untrained, trained)

@@ -99,7 +99,7 @@ def test_an_outer_loop_trains_the_very_same_model(textures, make) -> None:
         optimizer.step()
     with pytest.raises(NotFittedError):
         driven.decision_function(textures)
-    driven.finish_training(1)
+    driven.finish_training(textures[:1])
     assert losses == fitted.losses_.tolist()
     assert driven.infer(textures[4:8]).maps.tobytes() == fitted.infer(textures[4:8]).maps.tobytes()
 
@@ -117,7 +117,7 @@ def test_scoring_between_steps_changes_no_step(textures, make) -> None:
             loss.backward()
             optimizer.step()
             if score:
-                detector.finish_training(4)
+                detector.finish_training(textures[:4])
                 detector.decision_function(textures[5:7])
         return found
 
@@ -134,7 +134,7 @@ def test_last_layers_trains_a_part_and_leaves_all_else_as_it_was(textures, make)
     optimizer = detector.make_optimizer(chosen)
     detector.training_step(textures[4:8]).backward()
     optimizer.step()
-    detector.finish_training(8)
+    detector.finish_training(textures[:8])
     after = weights_of(detector)
     changed = {name for name in before if not np.array_equal(before[name], after[name])}
     part = ("network.body.blocks.3.", "network.body.blocks.4.") if make is stfpm else ("decoder.stages.2.",)
@@ -175,18 +175,18 @@ def test_a_loss_that_is_not_finite_stops_with_the_step_and_leaves_nothing_fitted
 def test_weights_that_an_outer_loop_ruined_are_refused(textures) -> None:
     detector = stfpm()
     with pytest.raises(PyimganoError, match="nothing to finish"):
-        detector.finish_training(1)
+        detector.finish_training(textures[:1])
     parameter = detector.trainable()[0]
     with torch.no_grad():
         parameter.fill_(float("nan"))
     with pytest.raises(PyimganoError, match="not finite"):
-        detector.finish_training(1)
+        detector.finish_training(textures[:1])
 
 
 def test_training_on_drops_a_threshold_of_other_weights(textures) -> None:
     detector = stfpm().fit(textures[:4])
     detector.threshold_ = 0.5
-    detector.finish_training(4)
+    detector.finish_training(textures[:4])
     with pytest.raises(NotCalibratedError):
         detector.predict(textures[:1])
 
@@ -271,7 +271,7 @@ def test_a_loaded_detector_trains_on_from_where_it_was(textures, make, tmp_path:
         optimizer = one.make_optimizer(one.trainable())
         one.training_step(textures[4:8]).backward()
         optimizer.step()
-        one.finish_training(8)
+        one.finish_training(textures[:8])
     assert loaded.losses_.tolist() == detector.losses_.tolist()
     scores = [one.decision_function(textures[8:10]).tobytes() for one in (detector, loaded)]
     assert scores[0] == scores[1]
@@ -283,7 +283,7 @@ def test_weights_that_do_not_fit_and_other_teachers_are_refused(textures, tmp_pa
     record = json.loads(path.read_text(encoding="utf-8"))
     assert record["facts"]["extractor"]["layers"] == ["blocks.1", "blocks.2", "blocks.4"]
     for key, value, message in (
-        ("layers", ["blocks.1", "blocks.2"], "the trained weights do not fit efficientnet-lite0"),
+        ("layers", ["blocks.1", "blocks.2"], "the trained weights do not fit STFPM"),
         ("weights_sha256", "0" * 64, "fitted with other weights"),
     ):
         changed = json.loads(json.dumps(record))

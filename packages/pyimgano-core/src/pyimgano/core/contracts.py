@@ -77,9 +77,20 @@ class FeatureExtractor(Protocol):
 class Finetunable(Protocol):
     """A model whose parameters can be trained, driven by the workbench's runner.
 
-    The runner asks for :meth:`trainable` parameters once, takes steps with an optimiser of its own, and ends with
-    :meth:`finish_training`. Scoring between steps, after ``finish_training``, changes no step that follows.
+    The runner asks for :meth:`trainable` parameters once, calls :meth:`begin_training`, takes steps with an optimiser
+    of its own, and ends with :meth:`finish_training`. Scoring between steps, after ``finish_training``, changes no step
+    that follows. What a step draws by lot follows from the model's seed and the number of the step.
+
+    Attributes
+    ----------
+    modes : tuple of str
+        What :meth:`trainable` takes: an attribute of the class, known before anything is made.
+    learns_from_defects : bool
+        Whether :meth:`training_step` takes masks of defects: an attribute of the class.
     """
+
+    modes: tuple[str, ...]
+    learns_from_defects: bool
 
     def trainable(self, mode: str) -> Sequence[Any]:
         """Return the parameters that ``mode`` trains, and freeze the others.
@@ -92,11 +103,36 @@ class Finetunable(Protocol):
             When the model does not know the mode; it lists those that it knows.
         """
 
-    def training_step(self, batch: Sequence[np.ndarray]) -> Any:
-        """Return the loss of one batch of images, (H, W, 3) uint8, ready for ``backward()``."""
+    def make_optimizer(self, parameters: Sequence[Any]) -> Any:
+        """Return the optimiser that the model's paper uses, for parameters that :meth:`trainable` gave."""
 
-    def finish_training(self, n_images: int) -> None:
-        """Make the model a fitted one, trained on so many images: from now on it scores and saves."""
+    def learning_rate_factor(self, done: float) -> float:
+        """Return the paper's schedule: what learning rates are multiplied by when the share ``done`` is done."""
+
+    def planned_steps(self, n_images: int) -> int:
+        """Return how many steps the model itself would take on so many images."""
+
+    def begin_training(self, images: Sequence[Any]) -> None:
+        """Learn from the good images that will be trained on what the steps need, without gradients."""
+
+    def training_step(self, batch: Sequence[np.ndarray], masks: Optional[Sequence[Optional[np.ndarray]]] = None) -> Any:
+        """Return the loss of one batch of images, (H, W, 3) uint8, ready for ``backward()``.
+
+        ``masks`` says of each image where it is defective, (H, W) bool, and None of a good one; only for models that
+        learn from defects.
+        """
+
+    def finish_training(self, images: Sequence[Any], held_out: Sequence[Any] = ()) -> None:
+        """Make the model a fitted one, trained on ``images``: from now on it scores and saves.
+
+        ``held_out`` are good images that it was not trained on, for models that learn the scale of their maps.
+        """
+
+    def training_state(self) -> Mapping[str, np.ndarray]:
+        """Return everything of the model that the next steps depend on."""
+
+    def set_training_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Take back what :meth:`training_state` returned, after :meth:`trainable` with the same mode."""
 
 
 @runtime_checkable

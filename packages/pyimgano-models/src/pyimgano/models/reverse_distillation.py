@@ -10,8 +10,8 @@ from pyimgano.core.parameters import require
 from pyimgano.models.anomaly_map import render_maps
 from pyimgano.models.backbone_detector import is_real
 from pyimgano.models.backbones import resolve_backbone, select_layers
+from pyimgano.models.frozen_backbone import FrozenBackboneDetector
 from pyimgano.models.resizing import check_size
-from pyimgano.models.trained import TrainedDetector
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["ReverseDistillation"]
 
 
-class ReverseDistillation(TrainedDetector):
+class ReverseDistillation(FrozenBackboneDetector):
     """Anomaly detection via reverse distillation (Deng & Li, CVPR 2022, arXiv 2201.10703).
 
     The features of three layers of a teacher are fused and embedded into a bottleneck, from which a decoder, the
@@ -59,11 +59,13 @@ class ReverseDistillation(TrainedDetector):
     Attributes
     ----------
     losses_, extractor_facts_
-        See :class:`~pyimgano.models.trained.TrainedDetector`.
+        See :class:`~pyimgano.models.trained.TrainedDetector` and
+        :class:`~pyimgano.models.backbone_detector.BackboneDetector`.
 
     Notes
     -----
-    The mode ``"last-layers"`` of :meth:`trainable` trains the decoder's last stage, which gives the finest layer.
+    The mode ``"last-layers"`` of :meth:`trainable` trains the decoder's last stage, which gives the finest layer,
+    ``"adapter"`` the bottleneck's embedding, which stands between the teacher and a decoder that stays as it is.
 
     The loss is that of the paper's code: 1 − the cosine similarity of whole layers, flattened, where equation 2
     averages over positions. With torchvision's and timm's ResNets, embedding and decoder are the code's (its residual
@@ -71,6 +73,8 @@ class ReverseDistillation(TrainedDetector):
     other backbone the decoder has two basic ResNet blocks per layer with that layer's channels, without the last ReLU,
     since its features may be negative (EfficientNet-Lite0's are).
     """
+
+    modes = ("full", "last-layers", "adapter")
 
     def __init__(
         self,
@@ -129,10 +133,10 @@ class ReverseDistillation(TrainedDetector):
         extractor = self.extractor
         return ReverseDecoder(teacher, decoder_plan(extractor.backbone, extractor.layers))
 
-    def _render(self, distances: list[np.ndarray]) -> np.ndarray:
+    def _render(self, outputs: list[np.ndarray]) -> np.ndarray:
         # Smoothing is linear: the sum of the smoothed layers is the smoothed sum.
         size, sigma = self.extractor.input_size, self.map_sigma
-        total = render_maps(distances[0], size, sigma=sigma, interpolation="bilinear-corners")
-        for layer in distances[1:]:
+        total = render_maps(outputs[0], size, sigma=sigma, interpolation="bilinear-corners")
+        for layer in outputs[1:]:
             total += render_maps(layer, size, sigma=sigma, interpolation="bilinear-corners")
         return total

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from pyimgano.models.backbones import Backbone
 from pyimgano.models.networks import PixelNetwork
-from pyimgano.models.trained_networks import TrainedNetwork
+from pyimgano.models.trained_networks import TrainedNetwork, TrainingBatch
 
 __all__ = ["BottleneckEmbedding", "Decoder", "DecoderPlan", "ReverseDecoder", "decoder_plan"]
 
@@ -199,13 +199,14 @@ class ReverseDecoder(TrainedNetwork):
         """Return 1 − cosine similarity at each position: (N, h, w) per layer, 0 … 2."""
         return tuple(1.0 - functional.cosine_similarity(*pair, dim=1) for pair in self._features(pixels))
 
-    def loss(self, pixels: Tensor) -> Tensor:
+    def loss(self, batch: TrainingBatch) -> Tensor:
         """Return 1 − cosine similarity of whole layers, flattened: mean over images, summed over the layers."""
-        return torch.stack([(1.0 - _flat_cosine(*pair)).mean() for pair in self._features(pixels)]).sum()
+        return torch.stack([(1.0 - _flat_cosine(*pair)).mean() for pair in self._features(batch.pixels)]).sum()
 
-    def last_layers(self) -> list[nn.Parameter]:
-        """Return the parameters of the decoder's last stage, which gives the finest layer."""
-        return list(self.trained["decoder"].stages[-1].parameters())
+    def part(self, mode: str) -> list[nn.Parameter]:
+        """Return the bottleneck (``"adapter"``), or the decoder's last stage, which gives the finest layer."""
+        chosen = self.trained["embedding"] if mode == "adapter" else self.trained["decoder"].stages[-1]
+        return list(chosen.parameters())
 
 
 def _flat_cosine(target: Tensor, answer: Tensor) -> Tensor:

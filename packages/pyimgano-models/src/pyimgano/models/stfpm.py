@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Optional, Union
 
 from pyimgano.models.anomaly_map import render_maps
-from pyimgano.models.trained import TrainedDetector
+from pyimgano.models.frozen_backbone import FrozenBackboneDetector
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["STFPM"]
 
 
-class STFPM(TrainedDetector):
+class STFPM(FrozenBackboneDetector):
     """Student–teacher feature pyramid matching (Wang et al., BMVC 2021, arXiv 2103.04257).
 
     A student with the teacher's architecture and random weights is trained to give the teacher's features on good
@@ -50,7 +50,8 @@ class STFPM(TrainedDetector):
     Attributes
     ----------
     losses_, extractor_facts_
-        See :class:`~pyimgano.models.trained.TrainedDetector`.
+        See :class:`~pyimgano.models.trained.TrainedDetector` and
+        :class:`~pyimgano.models.backbone_detector.BackboneDetector`.
 
     Notes
     -----
@@ -99,8 +100,8 @@ class STFPM(TrainedDetector):
             teacher, build_untrained(extractor.backbone, extractor.layers, size=extractor.input_size)
         )
 
-    def _render(self, distances: list[np.ndarray]) -> np.ndarray:
-        product = render_maps(distances[0], self.extractor.input_size, sigma=0.0)
-        for layer in distances[1:]:
+    def _render(self, outputs: list[np.ndarray]) -> np.ndarray:
+        product = render_maps(outputs[0], self.extractor.input_size, sigma=0.0)
+        for layer in outputs[1:]:
             product *= render_maps(layer, self.extractor.input_size, sigma=0.0)
         return product

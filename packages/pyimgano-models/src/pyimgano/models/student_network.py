@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from pyimgano.core.errors import ParameterError
 from pyimgano.models.networks import PixelNetwork
-from pyimgano.models.trained_networks import TrainedNetwork
+from pyimgano.models.trained_networks import TrainedNetwork, TrainingBatch
 
 __all__ = ["FeaturePyramids"]
 
@@ -32,12 +32,12 @@ class FeaturePyramids(TrainedNetwork):
         targets = self.features_of_teacher(pixels)
         return tuple(_distances(target, answer) for target, answer in zip(targets, self.trained(pixels)))
 
-    def loss(self, pixels: Tensor) -> Tensor:
+    def loss(self, batch: TrainingBatch) -> Tensor:
         """Return the distances' mean over images and positions, summed over the layers (equations 2 and 3)."""
-        return torch.stack([distances.mean() for distances in self(pixels)]).sum()
+        return torch.stack([distances.mean() for distances in self(batch.pixels)]).sum()
 
-    def last_layers(self) -> list[nn.Parameter]:
-        """Return the student's parameters that only its deepest layer depends on."""
+    def part(self, mode: str) -> list[nn.Parameter]:
+        """Return the last layers: the student's parameters that only its deepest layer depends on."""
         parameters = list(self.trained.parameters())
         before = [parameter.requires_grad for parameter in parameters]
         device = parameters[0].device

@@ -1,8 +1,9 @@
 """What detectors that are trained by gradients have in common.
 
 ``fit`` is a plain loop around :meth:`TrainedDetector.training_step`. An outer runner can drive the same model: it asks
-for :meth:`~TrainedDetector.trainable` parameters, calls ``training_step`` as often as it likes with an optimiser of its
-own, and ends with :meth:`~TrainedDetector.finish_training`, after which the detector scores and saves.
+for :meth:`~TrainedDetector.trainable` parameters, lets it :meth:`~TrainedDetector.begin_training`, calls
+``training_step`` as often as it likes with an optimiser of its own, and ends with
+:meth:`~TrainedDetector.finish_training`, after which the detector scores and saves.
 """
 
 from __future__ import annotations
@@ -10,86 +11,125 @@ from __future__ import annotations
 import logging
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Optional
 
 import numpy as np
 
 from pyimgano.core.batching import ImageBatches
+from pyimgano.core.detector import BaseDetector
 from pyimgano.core.errors import CheckpointError, ParameterError, PyimganoError
 from pyimgano.core.images import as_rgb8
 from pyimgano.core.parameters import require
 from pyimgano.core.seeding import derive_seed, generator
-from pyimgano.models.backbone_detector import BackboneDetector, is_real, is_whole
-from pyimgano.models.backbones import pyramid_layers, resolve_backbone
+from pyimgano.models.backbone_detector import is_real, is_whole
 from pyimgano.models.runtimes import TorchRuntime, default_threads
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.optim import Optimizer
 
-    from pyimgano.models.networks import PixelNetwork
     from pyimgano.models.trained_networks import TrainedNetwork
 
-__all__ = ["MODES", "TrainedDetector"]
+__all__ = ["TrainedDetector"]
 
 logger = logging.getLogger(__name__)
 
-MODES = ("full", "last-layers")
 LOSSES = "losses"
 TRAINED = "trained."
+STEPS = "steps"
 
 
-class TrainedDetector(BackboneDetector, ABC):
-    """Base of detectors that learn from a frozen teacher: :class:`~pyimgano.core.contracts.Finetunable`.
+class TrainedDetector(BaseDetector, ABC):
+    """Base of detectors that learn by gradients: :class:`~pyimgano.core.contracts.Finetunable`.
 
-    A subclass has :meth:`_build_network`, :meth:`make_optimizer` and :meth:`_render`, and the parameters below.
+    A subclass has :meth:`_make_network`, :meth:`make_optimizer`, :meth:`_render`, :meth:`_network_facts` and
+    :meth:`_restore_network`, and the parameters below. One that learns from the features of a frozen backbone inherits
+    :class:`~pyimgano.models.frozen_backbone.FrozenBackboneDetector`, which brings three of these.
 
     The same images, parameters and seed give the same losses and the same saved bytes on the CPU (of one machine and
-    one number of threads). No global random state is used or changed. Images are scored one by one, so that a score
-    does not depend on the batch.
+    one number of threads). No global random state is used or changed: what a step draws follows from the seed and the
+    number of the step alone. Images are scored one by one, so that a score does not depend on the batch.
 
     Attributes
     ----------
+    modes : tuple of str
+        What :meth:`trainable` takes; known before anything is made.
+    learns_from_defects : bool
+        Whether :meth:`training_step` takes masks.
+    holdout : float
+        Share of the images that ``fit`` keeps from the steps and gives to :meth:`_learn_from_held_out`.
     losses_ : ndarray, (steps,) float64
         Loss of each step of ``fit``; empty when an outer runner did the steps.
-    extractor_facts_ : dict
-        Of the teacher; see :class:`~pyimgano.models.backbone_detector.BackboneDetector`.
     """
 
-    runtime = "torch"
+    modes: tuple[str, ...] = ("full", "last-layers")
+    learns_from_defects: bool = False
+    holdout: float = 0.0
     epochs: int
     learning_rate: float
     seed: int
     losses_: np.ndarray
     _network: Optional[TrainedNetwork] = None
     _scorer: Optional[TorchRuntime] = None
+    _steps: int = 0
 
     # -- for authors ---------------------------------------------------------------------------------------------
 
     @abstractmethod
-    def _build_network(self, teacher: PixelNetwork) -> TrainedNetwork:
-        """Return the untrained network; torch's CPU generator is seeded for it and put back afterwards."""
+    def _make_network(self) -> tuple[TrainedNetwork, str]:
+        """Return the untrained network and its device; torch's CPU generator is seeded for it, and put back."""
 
     @abstractmethod
     def make_optimizer(self, parameters: Sequence[nn.Parameter]) -> Optimizer:
         """Return the paper's optimiser for parameters that :meth:`trainable` gave."""
 
     @abstractmethod
-    def _render(self, distances: list[np.ndarray]) -> np.ndarray:
-        """Return the maps, (N, height, width) float32, of the layers' distances, (N, h, w) each."""
+    def _render(self, outputs: list[np.ndarray]) -> np.ndarray:
+        """Return the maps, (N, height, width) float32, of what the network's ``forward`` gave for N images."""
+
+    @abstractmethod
+    def _network_facts(self) -> dict[str, Any]:
+        """Return what :meth:`_restore_network` needs to make the same frozen parts again; JSON-friendly."""
+
+    @abstractmethod
+    def _restore_network(self, facts: dict[str, Any]) -> None:
+        """Prepare to make the network of a saved detector; refuse other frozen parts than it was trained with."""
+
+    def _image_scores(self, outputs: list[np.ndarray], maps: np.ndarray) -> np.ndarray:
+        """Return the (N,) scores of images; the maxima of their maps unless the paper says otherwise."""
+        scores: np.ndarray = maps.max(axis=(1, 2))
+        return scores
+
+    def learning_rate_factor(self, done: float) -> float:
+        """Return what the optimiser's learning rates are multiplied by when the share ``done`` of the steps is done.
+
+        The paper's schedule; constant unless a subclass says otherwise. ``done`` is in [0, 1).
+        """
+        return 1.0
+
+    def planned_steps(self, n_images: int) -> int:
+        """Return how many steps ``fit`` takes on so many images."""
+        return int(self.epochs) * -(-n_images // self.batch_size)
+
+    def _learn_from_images(self, images: ImageBatches) -> None:
+        """Learn what the first step needs, without gradients (statistics of features, for instance)."""
+
+    def _learn_from_held_out(self, images: ImageBatches) -> None:
+        """Learn what scoring needs from good images that no step has seen, without gradients."""
 
     def validate(self) -> None:
         """Check the parameters; imports no deep learning library."""
         super().validate()
-        require(is_whole(self.epochs, 1), "epochs", self.epochs, "a whole number, at least 1")
+        self._check_length()
         rate = self.learning_rate
         require(is_real(rate) and rate > 0.0, "learning_rate", rate, "above 0")
         require(is_whole(self.seed, 0), "seed", self.seed, "a whole number, at least 0")
 
-    def _default_layers(self) -> Optional[tuple[str, ...]]:
-        return pyramid_layers(resolve_backbone(self.backbone))
+    def _check_length(self) -> None:
+        """Check the parameter that says how long ``fit`` trains."""
+        require(is_whole(self.epochs, 1), "epochs", self.epochs, "a whole number, at least 1")
 
     # -- training, step by step ----------------------------------------------------------------------------------
 
@@ -100,44 +140,83 @@ class TrainedDetector(BackboneDetector, ABC):
 
         Parameters
         ----------
-        mode : {"full", "last-layers"}
-            Everything that the model trains, or a part that its class documents.
+        mode : str
+            One of :attr:`modes`: ``"full"`` is everything that the model trains; the others are parts that the class
+            documents.
 
         Raises
         ------
         ParameterError
             When the mode is unknown, or the model's layers leave it without parameters.
         """
-        require(mode in MODES, "mode", mode, ", ".join(MODES))
+        require(mode in self.modes, "mode", mode, ", ".join(self.modes))
         network = self._network or self._start()
-        chosen = list(network.trained.parameters()) if mode == "full" else network.last_layers()
+        chosen = network.parameters_of(mode)
         network.select(chosen)
         return chosen
 
-    def training_step(self, batch: Sequence[np.ndarray]) -> Tensor:
+    def begin_training(self, images: Sequence[Any]) -> None:
+        """Learn what the steps need from the good images that they will see, without gradients.
+
+        Parameters
+        ----------
+        images : sequence of path-like or ndarray
+            See :meth:`fit`. A model that needs nothing reads none of them.
+        """
+        if self._network is None:
+            self.trainable("full")
+        self._learn_from_images(ImageBatches(images, self.batch_size, prepare=self.prepare))
+
+    def training_step(
+        self, batch: Sequence[np.ndarray], masks: Optional[Sequence[Optional[np.ndarray]]] = None
+    ) -> Tensor:
         """Return the loss of one batch, ready for ``backward()``.
 
         Parameters
         ----------
         batch : sequence of ndarray, (H, W, 3) uint8
             RGB images of any size.
+        masks : sequence of (ndarray, (H, W) bool, or None), optional
+            Of each image, where it is defective; None for a good one. Only where :attr:`learns_from_defects`.
+
+        Raises
+        ------
+        ParameterError
+            When there are masks and the model does not learn from defects.
         """
         import torch
 
+        from pyimgano.models.trained_networks import TrainingBatch
+
+        given = masks is not None and any(mask is not None for mask in masks)
+        if given and not self.learns_from_defects:
+            raise ParameterError(
+                "the model learns from good images only", where=type(self).__name__, allowed="a batch without masks"
+            )
         if self._network is None:
             self.trainable("full")
         assert self._network is not None
+        assert self._scorer is not None
         self._network.learn(True)
         pixels = np.stack([self.prepare(image) for image in batch])
-        return self._network.loss(torch.from_numpy(pixels).to(self.extractor_facts_["device"]))
+        device = self._scorer.device
+        step = TrainingBatch(
+            pixels=torch.from_numpy(pixels).to(device),
+            masks=_stack_masks(masks, pixels.shape[:3], device) if given else None,
+            chance=generator(self.seed, type(self).__name__, "step", self._steps),
+        )
+        self._steps += 1
+        return self._network.loss(step)
 
-    def finish_training(self, n_images: int) -> None:
+    def finish_training(self, images: Sequence[Any], held_out: Sequence[Any] = ()) -> None:
         """Make the detector a fitted one after an outer runner's steps.
 
         Parameters
         ----------
-        n_images : int
-            Number of images that it was trained on.
+        images : sequence of path-like or ndarray
+            The good images that it was trained on. Their number is kept; most models read none of them.
+        held_out : sequence of path-like or ndarray
+            Good images that it was not trained on, for models that learn the scale of their maps from such.
 
         Raises
         ------
@@ -152,33 +231,49 @@ class TrainedDetector(BackboneDetector, ABC):
             raise PyimganoError("there is nothing to finish", hint="call trainable() and training_step(batch) first")
         self._check_weights("after the last step")
         self._rest()
+        self._learn_from_held_out(ImageBatches(held_out or images, self.batch_size, prepare=self.prepare))
         if not hasattr(self, "losses_"):
             self.losses_ = np.empty(0)
         vars(self).pop("threshold_", None)
-        self.n_images_ = int(n_images)
+        self.n_images_ = len(images)
+
+    def training_state(self) -> dict[str, np.ndarray]:
+        """Return everything of the model that the next steps depend on; with the optimiser's, training goes on exactly.
+
+        Returns
+        -------
+        dict of str to ndarray
+            The trained weights and buffers, and the number of steps that were taken.
+        """
+        if self._network is None:
+            self.trainable("full")
+        return {**self._trained_arrays(), STEPS: np.asarray(self._steps)}
+
+    def set_training_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Take back what :meth:`training_state` returned; call :meth:`trainable` with the same mode before.
+
+        Raises
+        ------
+        CheckpointError
+            When it is that of another network.
+        """
+        network = self._network or self._start()
+        self._steps = int(state[STEPS])
+        self._load_trained(network, state)
 
     def _start(self) -> TrainedNetwork:
         """Make the untrained network."""
         import torch
 
         self.validate()
-        extractor = self.extractor
-        stride = extractor.backbone.layer(extractor.layers[-1]).stride
-        if min(extractor.input_size) < 2 * stride:  # BatchNorm cannot learn from one position of one image
-            raise ParameterError(
-                f"input_size = {self.input_size!r} leaves the layer {extractor.layers[-1]} less than 2 × 2 positions",
-                where=type(self).__name__,
-                allowed=f"at least {2 * stride}, or finer layers",
-            )
-        runtime = extractor.runtime
-        assert isinstance(runtime, TorchRuntime)
         with torch.random.fork_rng(devices=[]):
             # Not torch.manual_seed, which also seeds the generators of CUDA devices, and these are not forked here.
             torch.default_generator.manual_seed(derive_seed(self.seed, type(self).__name__, "weights"))
-            network = self._build_network(runtime.network)
+            network, device = self._make_network()
         self._network = network.to(memory_format=torch.channels_last)
-        self._scorer = TorchRuntime(self._network, device=runtime.device, threads=default_threads())
+        self._scorer = TorchRuntime(self._network, device=device, threads=default_threads())
         self._network.select(list(self._network.trained.parameters()))
+        self._steps = 0
         return self._network
 
     def _rest(self) -> None:
@@ -197,37 +292,62 @@ class TrainedDetector(BackboneDetector, ABC):
 
     def _fit(self, images: ImageBatches) -> None:
         self._network = None
-        self._make_extractor()
         try:
             self._start()
-            self._train(images)
+            kept, held_out = self._hold_out(images)
+            self._learn_from_images(kept)
+            self._train(kept)
+            self._learn_from_held_out(held_out)
         except BaseException:
             self._network = None  # half-trained weights must not be scored, nor trained on as if they were fresh
             raise
 
+    def _hold_out(self, images: ImageBatches) -> tuple[ImageBatches, ImageBatches]:
+        """Return the images of the steps, and those kept from them: all, twice, where one image cannot be spared."""
+        count = len(images)
+        spared = round(self.holdout * count) if self.holdout and count > 1 else 0
+        if not spared:
+            return images, images
+        order = generator(self.seed, type(self).__name__, "hold-out").permutation(count)
+        return tuple(  # type: ignore[return-value]
+            ImageBatches(_InOrder(images.X, np.sort(part)), images.batch_size, prepare=images.prepare)
+            for part in (order[spared:], order[:spared])
+        )
+
     def _train(self, images: ImageBatches) -> None:
         assert self._network is not None
         optimizer = self.make_optimizer(self.trainable("full"))
+        rates = [group["lr"] for group in optimizer.param_groups]
+        steps = self.planned_steps(len(images))
         losses: list[float] = []
-        for epoch in range(self.epochs):
+        epoch = 0
+        while len(losses) < steps:
             before = len(losses)
-            for batch in self._epoch(images, epoch):
+            for batch in islice(self._epoch(images, epoch), steps - before):
+                factor = self.learning_rate_factor(len(losses) / steps)
+                for group, rate in zip(optimizer.param_groups, rates):
+                    group["lr"] = rate * factor
                 loss = self.training_step(batch)
                 losses.append(float(loss.detach()))
                 if not math.isfinite(losses[-1]):
                     raise PyimganoError(
-                        f"the loss is {losses[-1]} at step {len(losses)} (epoch {epoch + 1} of {self.epochs})",
+                        f"the loss is {losses[-1]} at step {len(losses)} of {steps} (epoch {epoch + 1})",
                         where=type(self).__name__,
                         hint=f"take a smaller learning_rate than {self.learning_rate}",
                     )
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
+                self._limit_gradients(optimizer)
                 optimizer.step()
+            epoch += 1
             mean = sum(losses[before:]) / (len(losses) - before)
-            logger.info("epoch %d of %d: mean loss %.6g over %d steps", epoch + 1, self.epochs, mean, len(losses))
+            logger.info("epoch %d: mean loss %.6g, %d of %d steps", epoch, mean, len(losses), steps)
         self._check_weights(f"after step {len(losses)}")
         self._rest()
         self.losses_ = np.asarray(losses)
+
+    def _limit_gradients(self, optimizer: Optimizer) -> None:
+        """Clip the gradients where the paper does."""
 
     def _epoch(self, images: ImageBatches, epoch: int) -> Iterator[list[np.ndarray]]:
         """Yield every image once, in an order of the epoch's own, in batches of equal size to within one.
@@ -251,22 +371,18 @@ class TrainedDetector(BackboneDetector, ABC):
         assert self._scorer is not None
         self._network.learn(False)
         per_image = self._scorer.run(batch)
-        rendered = self._render([np.concatenate(layer) for layer in zip(*per_image)])
-        return rendered.max(axis=(1, 2)), rendered if maps else None
+        outputs = [np.concatenate(output) for output in zip(*per_image)]
+        rendered = self._render(outputs)
+        return self._image_scores(outputs, rendered), rendered if maps else None
 
-    def _get_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    def _trained_arrays(self) -> dict[str, np.ndarray]:
         assert self._network is not None
-        arrays = {
-            TRAINED + name: tensor.detach().cpu().numpy() for name, tensor in self._network.trained.state_dict().items()
-        }
-        return {**arrays, LOSSES: self.losses_}, {"extractor": self.extractor_facts_}
+        state = self._network.trained.state_dict()
+        return {TRAINED + name: tensor.detach().cpu().numpy().copy() for name, tensor in state.items()}
 
-    def _set_state(self, arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> None:
+    def _load_trained(self, network: TrainedNetwork, arrays: Mapping[str, np.ndarray]) -> None:
         import torch
 
-        self._restore_extractor(facts["extractor"])
-        network = self._start()
-        self.losses_ = arrays[LOSSES]
         state = {
             name[len(TRAINED) :]: torch.from_numpy(array) for name, array in arrays.items() if name.startswith(TRAINED)
         }
@@ -274,13 +390,35 @@ class TrainedDetector(BackboneDetector, ABC):
             network.trained.load_state_dict(state)
         except RuntimeError as error:
             reason = " ".join(str(error).split())[:240]
-            raise CheckpointError(
-                f"the trained weights do not fit {facts['extractor']['backbone']}: {reason}"
-            ) from error
+            raise CheckpointError(f"the trained weights do not fit {type(self).__name__}: {reason}") from error
+
+    def _get_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        return {**self._trained_arrays(), LOSSES: self.losses_}, self._network_facts()
+
+    def _set_state(self, arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> None:
+        self._restore_network(facts)
+        self._load_trained(self._start(), arrays)
+        self.losses_ = arrays[LOSSES]
+
+
+def _stack_masks(masks: Optional[Sequence[Optional[np.ndarray]]], shape: tuple[int, int, int], device: str) -> Tensor:
+    """Return (N, H, W) bool at the size that the network sees; a pixel is defective when its centre is."""
+    import cv2
+    import torch
+
+    assert masks is not None
+    count, height, width = shape
+    stacked = np.zeros((count, height, width), dtype=np.uint8)
+    for place, mask in zip(stacked, masks):
+        if mask is not None:
+            place[...] = cv2.resize(
+                np.asarray(mask, dtype=np.uint8), (width, height), interpolation=cv2.INTER_NEAREST_EXACT
+            )
+    return torch.from_numpy(stacked > 0).to(device)
 
 
 class _InOrder(Sequence[Any]):
-    """Images in another order; an array that is no image is named by its place in the original."""
+    """Some of the images, in another order; an array that is no image is named by its place in the original."""
 
     def __init__(self, images: Sequence[Any], order: np.ndarray) -> None:
         self._images = images

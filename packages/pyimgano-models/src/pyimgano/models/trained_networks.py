@@ -4,28 +4,49 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Optional
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from pyimgano.models.networks import PixelNetwork
+__all__ = ["TrainedNetwork", "TrainingBatch"]
 
-__all__ = ["TrainedNetwork"]
+
+@dataclass(frozen=True)
+class TrainingBatch:
+    """What one training step is given.
+
+    Attributes
+    ----------
+    pixels : Tensor, (N, H, W, 3) uint8
+        RGB images, on the network's device.
+    masks : Tensor, (N, H, W) bool, or None
+        Where they are defective; None when all are good.
+    chance : Generator
+        Source of everything that the step draws by lot. NumPy's, so that every version of torch and every device
+        draws the same.
+    """
+
+    pixels: Tensor
+    masks: Optional[Tensor]
+    chance: np.random.Generator
 
 
 class TrainedNetwork(nn.Module, ABC):
-    """A frozen teacher and what learns from it; takes pixels as they are, (N, H, W, 3) uint8 RGB.
+    """A part that is trained and, with some models, a frozen one; takes pixels as they are, (N, H, W, 3) uint8 RGB.
 
     Parameters
     ----------
-    teacher : PixelNetwork
-        In eval mode, without gradients; it stays so.
+    teacher : Module, optional
+        In eval mode, without gradients; it stays so, and is not saved.
     trained : Module
-        Everything that is trained, and saved.
+        Everything that is trained or learned otherwise (buffers), and saved.
     """
 
-    def __init__(self, teacher: PixelNetwork, trained: nn.Module) -> None:
+    def __init__(self, teacher: Optional[nn.Module], trained: nn.Module) -> None:
         super().__init__()
         self.teacher = teacher
         self.trained = trained
@@ -33,19 +54,24 @@ class TrainedNetwork(nn.Module, ABC):
         self.eval()
 
     @abstractmethod
-    def loss(self, pixels: Tensor) -> Tensor:
+    def loss(self, batch: TrainingBatch) -> Tensor:
         """Return the scalar loss of a batch, with its graph."""
 
     @abstractmethod
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        """Return the distances between the two parts: (N, h, w) float32 per layer, the finest first."""
+        """Return what the detector makes maps and scores of: tensors whose first axis is that of the images."""
 
     @abstractmethod
-    def last_layers(self) -> list[nn.Parameter]:
-        """Return the parameters that the mode ``"last-layers"`` trains."""
+    def part(self, mode: str) -> list[nn.Parameter]:
+        """Return the parameters that a mode other than ``"full"`` trains; the detector's ``modes`` lists them."""
+
+    def parameters_of(self, mode: str) -> list[nn.Parameter]:
+        """Return the parameters that a mode trains."""
+        return list(self.trained.parameters()) if mode == "full" else self.part(mode)
 
     def features_of_teacher(self, pixels: Tensor) -> list[Tensor]:
         """Return the teacher's features, without a graph."""
+        assert self.teacher is not None
         with torch.no_grad():
             return list(self.teacher(pixels))
 
