@@ -95,6 +95,8 @@ class Finetunable(Protocol):
     def trainable(self, mode: str) -> Sequence[Any]:
         """Return the parameters that ``mode`` trains, and freeze the others.
 
+        The mode ``"lora"``, where a model has it, is given the rank of its updates as the keyword ``rank``.
+
         A model that is neither fitted nor loaded starts from its untrained weights, which its seed decides.
 
         Raises

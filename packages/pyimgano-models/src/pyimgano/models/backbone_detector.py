@@ -41,6 +41,8 @@ class BackboneDetector(BaseDetector, ABC):
     device: str
     extractor_facts_: dict[str, Any]
     _extractor: Optional[BackboneExtractor] = None
+    _adapted: Optional[dict[str, np.ndarray]] = None
+    """Tensors of the backbone that were adapted to the user's images; see :mod:`pyimgano.models.adaptable_backbone`."""
 
     def validate(self) -> None:
         """Check the parameters; imports no deep learning library."""
@@ -72,6 +74,7 @@ class BackboneDetector(BaseDetector, ABC):
                 runtime=self.runtime,
                 weights=self.weights,
                 device=self.device,
+                adapted=self._adapted,
             )
         )
         return self.extractor
@@ -108,7 +111,9 @@ class BackboneDetector(BaseDetector, ABC):
         if device.startswith("cuda") and not _has_cuda():
             logger.warning("fitted for device %r, which is not here: using the CPU", device)
             device = "cpu"
-        self._keep(reopen_extractor(saved, runtime=self.runtime, weights=self.weights, device=device))
+        self._keep(
+            reopen_extractor(saved, runtime=self.runtime, weights=self.weights, device=device, adapted=self._adapted)
+        )
         now = self.extractor_facts_["runtime"]
         if now != saved["runtime"]:
             logger.info("fitted with runtime %s, now %s: scores agree to about 1e-5", saved["runtime"], now)

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional, Union
@@ -58,7 +59,8 @@ class BackboneExtractor:
         Of the weights file; of the parameters themselves when they are random.
     facts : dict
         JSON-friendly: ``backbone``, ``layers``, ``input_size``, ``runtime``, ``device``, ``weights``,
-        ``weights_sha256``, ``random`` and, when random, ``warning``.
+        ``weights_sha256``, ``random`` and, when random, ``warning``; ``adapted_sha256`` of tensors that replace those
+        of the weights.
     """
 
     def __init__(
@@ -69,6 +71,8 @@ class BackboneExtractor:
         weights: Weights,
         weights_sha256: str,
         runtime: Runtime,
+        *,
+        adapted_sha256: Optional[str] = None,
     ) -> None:
         self.backbone = backbone
         self.layers = layers
@@ -87,6 +91,8 @@ class BackboneExtractor:
         }
         if weights.path is None:
             self.facts["warning"] = RANDOM_WARNING
+        if adapted_sha256 is not None:
+            self.facts["adapted_sha256"] = adapted_sha256
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
         """Resize one image to ``input_size``; an image that has it is returned as it is.
@@ -143,6 +149,8 @@ def create_extractor(
     weights: str = "default",
     device: str = "auto",
     threads: Optional[int] = None,
+    adapted: Optional[Mapping[str, np.ndarray]] = None,
+    keep_adapted: bool = False,
 ) -> BackboneExtractor:
     """Return a feature extractor.
 
@@ -163,6 +171,11 @@ def create_extractor(
         ``"auto"`` (CUDA where torch has it and the runtime may be torch), ``"cpu"``, ``"cuda"``, ``"cuda:<n>"``.
     threads : int, optional
         Cores to use on the CPU; default: all that the process may use. Changes no result.
+    adapted : mapping of str to ndarray, optional
+        Tensors of the network that replace those of the weights, by their names in
+        :class:`~pyimgano.models.networks.PixelNetwork`.
+    keep_adapted : bool
+        Whether a graph of adapted weights is kept in the cache, as those of others are.
 
     Raises
     ------
@@ -183,18 +196,20 @@ def create_extractor(
     if found.path is None:
         logger.warning("%s", RANDOM_WARNING)
     cores = threads or default_threads()
+    digest = arrays_sha256(adapted) if adapted else None
     if kind == "onnxruntime":
         try:
-            sha256, runner = _onnx(described, chosen, size, found, cores)
-            return BackboneExtractor(described, chosen, size, found, sha256, runner)
+            sha256, runner = _onnx(described, chosen, size, found, cores, adapted or {}, digest, keep_adapted)
+            return BackboneExtractor(described, chosen, size, found, sha256, runner, adapted_sha256=digest)
         except (MissingDependencyError, WeightsError):
             raise
         except PyimganoError as error:  # this backbone cannot be exported
             if runtime == "onnxruntime":
                 raise
             logger.warning("runtime torch is taken for %s: %s", described.name, error.message)
-    network, sha256 = _network(described, chosen, found, size)
-    return BackboneExtractor(described, chosen, size, found, sha256, TorchRuntime(network, device=place, threads=cores))
+    network, sha256 = _network(described, chosen, found, size, adapted or {})
+    runtime_of = TorchRuntime(network, device=place, threads=cores)
+    return BackboneExtractor(described, chosen, size, found, sha256, runtime_of, adapted_sha256=digest)
 
 
 def reopen_extractor(
@@ -204,6 +219,7 @@ def reopen_extractor(
     weights: str = "default",
     device: str = "auto",
     threads: Optional[int] = None,
+    adapted: Optional[Mapping[str, np.ndarray]] = None,
 ) -> BackboneExtractor:
     """Return the extractor that a saved detector was fitted with, from the ``facts`` that it stored.
 
@@ -224,6 +240,8 @@ def reopen_extractor(
         weights=weights,
         device=device,
         threads=threads,
+        adapted=adapted,
+        keep_adapted=True,
     )
     if extractor.weights_sha256 != facts["weights_sha256"]:
         raise CheckpointError(
@@ -231,30 +249,64 @@ def reopen_extractor(
             f"{facts['weights_sha256']}, that of {extractor.facts['weights']} is {extractor.weights_sha256}",
             hint="give the weights of the fit, or fit again",
         )
+    if extractor.facts.get("adapted_sha256") != facts.get("adapted_sha256"):
+        raise CheckpointError(
+            f"its adapted weights have sha256 {extractor.facts.get('adapted_sha256')}, "
+            f"not {facts.get('adapted_sha256')}"
+        )
     return extractor
 
 
-def _network(backbone: Backbone, layers: tuple[str, ...], weights: Weights, size: tuple[int, int]) -> tuple[Any, str]:
-    """Return the torch network and the fingerprint of its weights."""
+def arrays_sha256(arrays: Mapping[str, np.ndarray]) -> str:
+    """Return the SHA-256 over arrays, with their names."""
+    digest = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.shape} {array.dtype}\n".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def _network(
+    backbone: Backbone,
+    layers: tuple[str, ...],
+    weights: Weights,
+    size: tuple[int, int],
+    adapted: Mapping[str, np.ndarray],
+) -> tuple[Any, str]:
+    """Return the torch network and the fingerprint of its weights, as they were before some were replaced."""
     _need("torch", "lite")
-    from pyimgano.models.networks import build_network, fingerprint
+    from pyimgano.models.networks import build_network, fingerprint, replace_tensors
 
     network = build_network(backbone, layers, weights, size)
-    return network, weights.sha256 or fingerprint(network)
+    sha256 = weights.sha256 or fingerprint(network)
+    if adapted:
+        replace_tensors(network, adapted)
+    return network, sha256
 
 
 def _onnx(
-    backbone: Backbone, layers: tuple[str, ...], size: tuple[int, int], weights: Weights, threads: int
+    backbone: Backbone,
+    layers: tuple[str, ...],
+    size: tuple[int, int],
+    weights: Weights,
+    threads: int,
+    adapted: Mapping[str, np.ndarray],
+    adapted_sha256: Optional[str],
+    keep_adapted: bool,
 ) -> tuple[str, Runtime]:
     """Return the fingerprint of the weights and the runtime; torch is imported only when there is no graph yet."""
+    key = None
     if weights.sha256 is not None:
-        cached = find_graph(GraphKey(backbone, layers, size, weights.sha256))
+        identity = weights.sha256 if adapted_sha256 is None else f"{weights.sha256}+{adapted_sha256}"
+        key = GraphKey(backbone, layers, size, identity)
+        cached = find_graph(key)
         if cached is not None:
             return weights.sha256, OnnxRuntime(cached, layers=layers, threads=threads)
-    network, sha256 = _network(backbone, layers, weights, size)
+    network, sha256 = _network(backbone, layers, weights, size, adapted)
     graph = export_graph(network, layers, size)
-    # A graph of random weights is of no use to anybody else: making its name takes making the network.
-    kept = None if weights.sha256 is None else keep_graph(GraphKey(backbone, layers, size, sha256), graph)
+    # A graph of random weights is of no use to anybody else: making its name takes making the network. Nor is one of
+    # weights that are still being adapted.
+    kept = None if key is None or (adapted and not keep_adapted) else keep_graph(key, graph)
     return sha256, OnnxRuntime(kept or graph, layers=layers, threads=threads)
 
 

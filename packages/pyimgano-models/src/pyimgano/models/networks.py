@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pyimgano.core.errors import WeightsError
+from pyimgano.core.errors import CheckpointError, WeightsError
 from pyimgano.models.backbones import Backbone
 from pyimgano.models.weights import Weights, read_state_dict
 
-__all__ = ["PixelNetwork", "build_network", "build_untrained", "fingerprint"]
+__all__ = ["PixelNetwork", "build_network", "build_untrained", "fingerprint", "replace_tensors"]
 
 
 class PixelNetwork(nn.Module):
@@ -104,6 +105,21 @@ def build_untrained(
     else:
         network = _build(backbone, layers, None, size)
     return PixelNetwork(backbone, network).requires_grad_(True)
+
+
+def replace_tensors(network: PixelNetwork, arrays: Mapping[str, np.ndarray]) -> None:
+    """Put arrays in the place of a network's tensors, by name.
+
+    Raises
+    ------
+    CheckpointError
+        When a name or a shape is not the network's.
+    """
+    own = network.state_dict()
+    wrong = [name for name, array in arrays.items() if name not in own or tuple(own[name].shape) != array.shape]
+    if wrong:
+        raise CheckpointError(f"the adapted weights do not fit the backbone: {', '.join(sorted(wrong)[:3])}")
+    network.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()}, strict=False)
 
 
 def read_weights(backbone: Backbone, weights: Weights) -> dict[str, Any]:

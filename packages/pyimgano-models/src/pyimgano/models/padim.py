@@ -10,8 +10,9 @@ import numpy as np
 from pyimgano.core.errors import ParameterError
 from pyimgano.core.parameters import require
 from pyimgano.core.seeding import generator
+from pyimgano.models.adaptable_backbone import AdaptableBackbone
 from pyimgano.models.anomaly_map import render_maps
-from pyimgano.models.backbone_detector import BackboneDetector, is_real, is_whole
+from pyimgano.models.backbone_detector import is_real, is_whole
 from pyimgano.models.backbones import pyramid_layers, resolve_backbone
 from pyimgano.models.gaussians import GaussianAccumulator, PositionGaussians
 from pyimgano.models.patches import aligned_patches
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Padim"]
 
 
-class Padim(BackboneDetector):
+class Padim(AdaptableBackbone):
     """PaDiM (Defard et al., ICPR workshops 2021, arXiv 2011.08785).
 
     For images in which every part stands at its place: at each position, the features of the good images are described
@@ -150,9 +151,10 @@ class Padim(BackboneDetector):
 
     def _get_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         arrays = {"channels": self.channels_, "mean": self.mean_, "whitening": self.whitening_}
-        return arrays, {"extractor": self.extractor_facts_}
+        return {**self._adapted_state(), **arrays}, {"extractor": self.extractor_facts_}
 
     def _set_state(self, arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> None:
+        self._restore_adapted(arrays)
         self._restore_extractor(facts["extractor"])
         self.channels_ = arrays["channels"]
         self._set_gaussians(PositionGaussians(arrays["mean"], arrays["whitening"]))

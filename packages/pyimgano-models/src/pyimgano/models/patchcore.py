@@ -9,8 +9,9 @@ import numpy as np
 
 from pyimgano.core.parameters import require
 from pyimgano.core.seeding import derive_seed, generator
+from pyimgano.models.adaptable_backbone import AdaptableBackbone
 from pyimgano.models.anomaly_map import render_maps
-from pyimgano.models.backbone_detector import BackboneDetector, is_real, is_whole
+from pyimgano.models.backbone_detector import is_real, is_whole
 from pyimgano.models.coreset import coreset_size, greedy_coreset, sparse_projection
 from pyimgano.models.neighbors import Neighbors
 from pyimgano.models.patches import gather_patches, locally_aware_patches
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["PatchCore"]
 
 
-class PatchCore(BackboneDetector):
+class PatchCore(AdaptableBackbone):
     """PatchCore (Roth et al., CVPR 2022, arXiv 2106.08265).
 
     Patch features of the good images, reduced to a greedy coreset, are the memory bank. A patch's score is its distance
@@ -173,8 +174,9 @@ class PatchCore(BackboneDetector):
         return 1.0 - np.exp(distances - farthest) / np.exp(around - farthest[:, None]).sum(axis=1)
 
     def _get_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        return {"memory_bank": self.memory_bank_}, {"extractor": self.extractor_facts_}
+        return {**self._adapted_state(), "memory_bank": self.memory_bank_}, {"extractor": self.extractor_facts_}
 
     def _set_state(self, arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> None:
+        self._restore_adapted(arrays)
         self._restore_extractor(facts["extractor"])
         self._set_bank(arrays["memory_bank"])

@@ -74,7 +74,7 @@ class ReverseDistillation(FrozenBackboneDetector):
     since its features may be negative (EfficientNet-Lite0's are).
     """
 
-    modes = ("full", "last-layers", "adapter")
+    modes = ("full", "last-layers", "adapter", "lora")
 
     def __init__(
         self,

@@ -50,6 +50,7 @@ MODELS = (
         requires=(TORCH,),
         paper="Defard et al., PaDiM: a Patch Distribution Modeling Framework, ICPR workshops 2021, arXiv 2011.08785",
         pixel_map=True,
+        finetune=True,
     ),
     ModelSpec(
         name="patchcore",
@@ -59,6 +60,7 @@ MODELS = (
         requires=(TORCH,),
         paper="Roth et al., Towards Total Recall in Industrial Anomaly Detection, CVPR 2022, arXiv 2106.08265",
         pixel_map=True,
+        finetune=True,
     ),
     ModelSpec(
         name="pixel-gaussian",

@@ -6,13 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pyimgano.core.errors import ParameterError
+from pyimgano.models.deepest_layers import deepest_parameters
 from pyimgano.models.networks import PixelNetwork
 from pyimgano.models.trained_networks import TrainedNetwork, TrainingBatch
 
 __all__ = ["FeaturePyramids"]
-
-PROBE_SIDE = 64
 
 
 class FeaturePyramids(TrainedNetwork):
@@ -38,23 +36,7 @@ class FeaturePyramids(TrainedNetwork):
 
     def part(self, mode: str) -> list[nn.Parameter]:
         """Return the last layers: the student's parameters that only its deepest layer depends on."""
-        parameters = list(self.trained.parameters())
-        before = [parameter.requires_grad for parameter in parameters]
-        device = parameters[0].device
-        try:
-            self.trained.requires_grad_(True)
-            self.learn(False)
-            outputs = self.trained(torch.zeros(1, PROBE_SIDE, PROBE_SIDE, 3, dtype=torch.uint8, device=device))
-            if len(outputs) < 2:
-                raise ParameterError("one layer has no last layers to train", where="mode", allowed="full")
-            deep = torch.autograd.grad(outputs[-1].sum(), parameters, retain_graph=True, allow_unused=True)
-            rest = torch.stack([output.sum() for output in outputs[:-1]]).sum()
-            shallow = torch.autograd.grad(rest, parameters, allow_unused=True)
-        finally:
-            for parameter, flag in zip(parameters, before):
-                parameter.requires_grad_(flag)
-        found = zip(parameters, deep, shallow)
-        return [parameter for parameter, of_deep, of_rest in found if of_deep is not None and of_rest is None]
+        return deepest_parameters(self.trained)
 
 
 def _distances(target: Tensor, answer: Tensor) -> Tensor:

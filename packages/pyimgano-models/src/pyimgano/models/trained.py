@@ -64,7 +64,7 @@ class TrainedDetector(BaseDetector, ABC):
         Loss of each step of ``fit``; empty when an outer runner did the steps.
     """
 
-    modes: tuple[str, ...] = ("full", "last-layers")
+    modes: tuple[str, ...] = ("full", "last-layers", "lora")
     learns_from_defects: bool = False
     holdout: float = 0.0
     epochs: int
@@ -133,7 +133,7 @@ class TrainedDetector(BaseDetector, ABC):
 
     # -- training, step by step ----------------------------------------------------------------------------------
 
-    def trainable(self, mode: str = "full") -> list[nn.Parameter]:
+    def trainable(self, mode: str = "full", *, rank: int = 8) -> list[nn.Parameter]:
         """Return the parameters that ``mode`` trains, and freeze the others.
 
         A detector that was neither fitted nor loaded gets its untrained network, by its seed.
@@ -141,8 +141,10 @@ class TrainedDetector(BaseDetector, ABC):
         Parameters
         ----------
         mode : str
-            One of :attr:`modes`: ``"full"`` is everything that the model trains; the others are parts that the class
-            documents.
+            One of :attr:`modes`: ``"full"`` is everything that the model trains, ``"lora"`` low-rank updates of it
+            (see :mod:`pyimgano.models.lora`); the others are parts that the class documents.
+        rank : int
+            Of the updates of ``"lora"``.
 
         Raises
         ------
@@ -151,8 +153,20 @@ class TrainedDetector(BaseDetector, ABC):
         """
         require(mode in self.modes, "mode", mode, ", ".join(self.modes))
         network = self._network or self._start()
-        chosen = network.parameters_of(mode)
+        if mode == "lora":
+            chosen = self._low_rank_updates(network, rank)
+        else:
+            chosen = network.parameters_of(mode)
         network.select(chosen)
+        return chosen
+
+    def _low_rank_updates(self, network: TrainedNetwork, rank: int) -> list[nn.Parameter]:
+        import torch
+
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(derive_seed(self.seed, type(self).__name__, "lora"))
+            chosen = network.low_rank_updates(rank)
+        network.eval()
         return chosen
 
     def begin_training(self, images: Sequence[Any]) -> None:
@@ -247,7 +261,8 @@ class TrainedDetector(BaseDetector, ABC):
         """
         if self._network is None:
             self.trainable("full")
-        return {**self._trained_arrays(), STEPS: np.asarray(self._steps)}
+        assert self._network is not None
+        return {**_arrays(self._network.trained.state_dict()), STEPS: np.asarray(self._steps)}
 
     def set_training_state(self, state: Mapping[str, np.ndarray]) -> None:
         """Take back what :meth:`training_state` returned; call :meth:`trainable` with the same mode before.
@@ -375,11 +390,6 @@ class TrainedDetector(BaseDetector, ABC):
         rendered = self._render(outputs)
         return self._image_scores(outputs, rendered), rendered if maps else None
 
-    def _trained_arrays(self) -> dict[str, np.ndarray]:
-        assert self._network is not None
-        state = self._network.trained.state_dict()
-        return {TRAINED + name: tensor.detach().cpu().numpy().copy() for name, tensor in state.items()}
-
     def _load_trained(self, network: TrainedNetwork, arrays: Mapping[str, np.ndarray]) -> None:
         import torch
 
@@ -393,12 +403,19 @@ class TrainedDetector(BaseDetector, ABC):
             raise CheckpointError(f"the trained weights do not fit {type(self).__name__}: {reason}") from error
 
     def _get_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        return {**self._trained_arrays(), LOSSES: self.losses_}, self._network_facts()
+        from pyimgano.models.lora import merged_state
+
+        assert self._network is not None
+        return {**_arrays(merged_state(self._network.trained)), LOSSES: self.losses_}, self._network_facts()
 
     def _set_state(self, arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> None:
         self._restore_network(facts)
         self._load_trained(self._start(), arrays)
         self.losses_ = arrays[LOSSES]
+
+
+def _arrays(state: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+    return {TRAINED + name: tensor.detach().cpu().numpy().copy() for name, tensor in state.items()}
 
 
 def _stack_masks(masks: Optional[Sequence[Optional[np.ndarray]]], shape: tuple[int, int, int], device: str) -> Tensor:

@@ -69,6 +69,12 @@ class TrainedNetwork(nn.Module, ABC):
         """Return the parameters that a mode trains."""
         return list(self.trained.parameters()) if mode == "full" else self.part(mode)
 
+    def low_rank_updates(self, rank: int) -> list[nn.Parameter]:
+        """Give the trained part low-rank updates, and return what the mode ``"lora"`` trains."""
+        from pyimgano.models.lora import inject_lora
+
+        return inject_lora(self.trained, rank)
+
     def features_of_teacher(self, pixels: Tensor) -> list[Tensor]:
         """Return the teacher's features, without a graph."""
         assert self.teacher is not None

@@ -15,4 +15,11 @@ RECIPES: tuple[RecipeSpec, ...] = (
         parameters="none: everything is set in the run config (pyimgano schema run-config)",
         presets=("balanced", "fast", "accurate"),
     ),
+    RecipeSpec(
+        "micro-finetune",
+        "Train a model, or adapt its backbone, for a short time on good images; then as industrial-adapt",
+        "pyimgano.recipes.micro_finetune:MicroFinetune",
+        tags=("one-class", "finetune"),
+        presets=("adapt", "student"),
+    ),
 )

@@ -98,6 +98,24 @@ def run_summary(run: RunDirectory) -> list[str]:
     return lines
 
 
+def _finetune_lines(finetune: Mapping[str, Any]) -> list[str]:
+    best, start, auroc = finetune["best"], finetune["start"], finetune["differences"]["image_auroc"]
+    kept = f"AUROC {best['auroc']:.3f} on synthetic defects, {start['auroc']:.3f} before"
+    lines = [
+        f"  trained ({finetune['mode']}) for {finetune['steps']} steps; ended: {finetune['ended']}",
+        f"  kept the state of step {finetune['kept']}; the best, of step {best['step']}: {kept}",
+    ]
+    if auroc["difference"] is not None:
+        sure = ""
+        if auroc["interval"] is not None:
+            sure = f" (95 %: {auroc['interval'][0]:+.3f} … {auroc['interval'][1]:+.3f})"
+        lines.append(
+            f"  training: {finetune['verdict']}: image AUROC {auroc['a']:.3f} before, {auroc['b']:.3f} after, "
+            f"{auroc['difference']:+.3f}{sure}"
+        )
+    return lines + [f"  {note}" for note in finetune["notes"]]
+
+
 def _category_lines(report: Mapping[str, Any]) -> list[str]:
     data, card, metrics = report["data"], report["calibration"], report["metrics"]
     unlabelled = f" + {data['n_test_unlabelled']} unlabelled" if data["n_test_unlabelled"] else ""
@@ -112,6 +130,8 @@ def _category_lines(report: Mapping[str, Any]) -> list[str]:
             f"alpha = {card['alpha']:g})"
         ),
     ]
+    if "finetune" in report:
+        lines += _finetune_lines(report["finetune"])
     groups = [
         ("image_auroc", "image_ap", "image_f1max"),
         ("overkill",),

@@ -45,6 +45,21 @@ def quoted(path: Union[str, os.PathLike[str]]) -> str:
     return shlex.quote(text)
 
 
+def _of(count: int, total: Optional[int], seconds: float) -> str:
+    """Return how much there is in all, and how long the rest takes at the pace so far."""
+    if total is None:
+        return ""
+    left = seconds * (total - count) / count if 0 < count <= total else None
+    return f" of {total}" + (f", about {_duration(left)} left" if left is not None else "")
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60.0)
+    if minutes < 2:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 120 else f"{minutes / 60.0:.1f} h"
+
+
 class ConsoleProgress:
     """Shows the progress of long work on stderr (see :class:`pyimgano.workbench.progress.Progress`)."""
 
@@ -69,7 +84,7 @@ class ConsoleProgress:
                 count += items
                 if time.perf_counter() - last >= INTERVAL:
                     last = time.perf_counter()
-                    say(f"{title}: {count}" + (f" of {total}" if total is not None else ""))
+                    say(f"{title}: {count}" + _of(count, total, last - started))
 
         yield advance_count
         done = f", {count} done" if count and count != total else ""
@@ -79,9 +94,23 @@ class ConsoleProgress:
     def _drawn(self, title: str, total: Optional[int]) -> Iterator[Callable[[int], None]]:
         from rich.console import Console
         from rich.markup import escape
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
 
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left:"),
+            TimeRemainingColumn(),
+        )
         with Progress(*columns, console=Console(stderr=True)) as progress:
             task = progress.add_task(escape(title), total=total)
             yield lambda items: progress.advance(task, items)

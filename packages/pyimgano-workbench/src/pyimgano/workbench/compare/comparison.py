@@ -225,7 +225,7 @@ def compare_category(
     pairs = part.pairs
     found = PairedCategory()
     if _is_judged(pairs):
-        found = _image_differences(pairs, names, seed, resamples, part.name)
+        found = image_differences(pairs, names, seed=seed, resamples=resamples, category=part.name)
     else:  # no labels, or a recipe of its own kind
         names = [name for name in names if name not in RATES and name not in ranked_names(names)]
     for name in names:
@@ -240,13 +240,27 @@ def _is_judged(pairs: Sequence[tuple[PredictionRecord, PredictionRecord]]) -> bo
     return any(a.label is not None for a, _ in pairs)
 
 
-def _image_differences(
+def image_differences(
     pairs: Sequence[tuple[PredictionRecord, PredictionRecord]],
     names: Sequence[str],
+    *,
     seed: int,
     resamples: int,
     category: str,
 ) -> PairedCategory:
+    """Compare two models by their records of the same images.
+
+    Parameters
+    ----------
+    pairs : sequence of (PredictionRecord, PredictionRecord)
+        A's and B's record of each image that both scored, with its label.
+    names : sequence of str
+        Metrics; those that records do not suffice for are left out.
+    seed, resamples : int
+        Of the bootstrap.
+    category : str
+        Decides, with the seed, on the resamples.
+    """
     good = [pair for pair in pairs if pair[0].label == 0]
     defective = [pair for pair in pairs if pair[0].label == 1]
     ranked = ranked_names(names)

@@ -6,17 +6,16 @@ from typing import Any
 
 from pyimgano.workbench.schemas.building import NUMBER, TEXT, TEXTS, WHOLE, object_of, value
 
-__all__ = ["comparison_schema"]
+__all__ = ["comparison_schema", "difference_schema"]
 
 
-def comparison_schema() -> dict[str, Any]:
-    """Return the schema (draft 2020-12), without its title."""
-    number_or_null, text_or_null = value(["number", "null"]), value(["string", "null"])
-    pair = value("array", "Value in A, value in B; null where a side has none.", minItems=2, maxItems=2)
+def difference_schema() -> dict[str, Any]:
+    """Return the schema of one metric of two models."""
+    number_or_null = value(["number", "null"])
     interval = value(["array", "null"], items=NUMBER, minItems=2, maxItems=2)
     delong = value(["object", "null"], "DeLong's test of an AUROC, beside the bootstrap.", additionalProperties=True)
     changed = ("confidence", "interval_method", "p_method", "reason", "only_a", "only_b", "delong")
-    difference = object_of(
+    return object_of(
         {
             "a": number_or_null,
             "b": number_or_null,
@@ -37,6 +36,12 @@ def comparison_schema() -> dict[str, Any]:
         optional=changed,
         description="One metric of both runs.",
     )
+
+
+def comparison_schema() -> dict[str, Any]:
+    """Return the schema (draft 2020-12), without its title."""
+    number_or_null, text_or_null = value(["number", "null"]), value(["string", "null"])
+    pair = value("array", "Value in A, value in B; null where a side has none.", minItems=2, maxItems=2)
     differences = value("object", "Metric -> difference.", additionalProperties={"$ref": "#/$defs/difference"})
     run = object_of(
         {
@@ -110,4 +115,4 @@ def comparison_schema() -> dict[str, Any]:
         "notes": TEXTS,
         "regressions": value("array", "What --fail-on-regression found.", items=check),
     }
-    return {**object_of(properties), "$defs": {"difference": difference}}
+    return {**object_of(properties), "$defs": {"difference": difference_schema()}}

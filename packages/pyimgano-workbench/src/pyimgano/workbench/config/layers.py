@@ -12,7 +12,7 @@ from typing import Any, Optional
 from pyimgano.core.errors import ConfigError
 from pyimgano.workbench.config.places import KeyPath, Positions, read_config_file
 
-__all__ = ["Layer", "file_layer", "flag_layer", "merge", "setting_layer"]
+__all__ = ["PATHS", "Layer", "file_layer", "flag_layer", "merge", "setting_layer"]
 
 FLAGS = {
     "dataset.root": "--dataset",
@@ -23,7 +23,8 @@ FLAGS = {
 }
 """Key → the option of `train` that sets it, for messages."""
 
-_PATHS = (("dataset", "root"), ("output", "dir"))
+PATHS = (("dataset", "root"), ("output", "dir"), ("recipe_params", "start_from"))
+"""Keys that hold a path: relative to the file that they stand in."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Layer:
 
 def _absolute(data: dict[str, Any], base: Path) -> dict[str, Any]:
     """Make the paths of a layer absolute; ``~`` is the home folder."""
-    for section, key in _PATHS:
+    for section, key in PATHS:
         table = data.get(section)
         if isinstance(table, dict) and isinstance(table.get(key), str) and table[key]:
             joined = base / Path(table[key]).expanduser()

@@ -131,9 +131,16 @@ def _check_names(data: Mapping[str, Any], problems: list[ConfigProblem], *, chec
     broken = {problem.path for problem in problems}
     recipe, model, calibration, dataset = (data.get(key) for key in ("recipe", "model", "calibration", "dataset"))
     if (recipe is None or isinstance(recipe, str)) and ("recipe",) not in broken:
-        _check_recipe(recipe or RunConfig.model_fields["recipe"].default, data.get("recipe_params"), problems)
+        made = _check_recipe(recipe or RunConfig.model_fields["recipe"].default, data.get("recipe_params"), problems)
+    else:
+        made = None
     if isinstance(model, dict) and isinstance(model.get("name"), str) and model["name"]:
-        _check_model(model["name"], model.get("params"), problems)
+        detector = _check_model(model["name"], model.get("params"), problems)
+        if made is not None and detector is not None and hasattr(made, "check_model"):
+            try:
+                made.check_model(detector)
+            except ParameterError as error:
+                problems += _parameter_problems(("recipe_params",), error, data.get("recipe_params") or {})
         _check_maps(model["name"], data, problems)
     if isinstance(calibration, dict):
         _check_calibration(calibration, problems)
@@ -141,32 +148,35 @@ def _check_names(data: Mapping[str, Any], problems: list[ConfigProblem], *, chec
         _check_dataset(dataset, problems, check_dataset=check_dataset)
 
 
-def _check_recipe(name: str, params: Any, problems: list[ConfigProblem]) -> None:
+def _check_recipe(name: str, params: Any, problems: list[ConfigProblem]) -> Any:
+    """Return the recipe, or None when it has been told why there is none."""
     from pyimgano.workbench.recipe import create_recipe
 
     if params is not None and not isinstance(params, dict):
-        return
+        return None
     try:
-        create_recipe(name, params or {})
+        return create_recipe(name, params or {})
     except ParameterError as error:
         problems += _parameter_problems(("recipe_params",), error, params or {})
     except PyimganoError as error:
         problems.append(_problem(("recipe",), error))
+    return None
 
 
-def _check_model(name: str, params: Any, problems: list[ConfigProblem]) -> None:
+def _check_model(name: str, params: Any, problems: list[ConfigProblem]) -> Any:
+    """Return the model, unfitted, or None when it has been told why there is none."""
     from pyimgano.core.creation import create_model
     from pyimgano.core.registry import MODELS
 
     if params is not None and not isinstance(params, dict):
-        return
+        return None
     try:
         if not MODELS.get(name).spec.checkpoint:
             problems.append(
                 ConfigProblem(("model", "name"), f"{name!r} cannot be saved, so a run of it could not be used")
             )
-            return
-        create_model(name, **(params or {}))  # __init__ only stores, and validate needs no data
+            return None
+        return create_model(name, **(params or {}))  # __init__ only stores, and validate needs no data
     except ParameterError as error:
         problems += _parameter_problems(("model", "params"), error, params or {})
     except MissingDependencyError as error:
@@ -178,6 +188,7 @@ def _check_model(name: str, params: Any, problems: list[ConfigProblem]) -> None:
         problems.append(problem)
     except PyimganoError as error:
         problems.append(_problem(("model", "name"), error))
+    return None
 
 
 def _check_maps(name: str, data: Mapping[str, Any], problems: list[ConfigProblem]) -> None:

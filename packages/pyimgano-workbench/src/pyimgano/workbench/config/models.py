@@ -268,13 +268,16 @@ class RunConfig(_Frozen):
         Parameters
         ----------
         relative_to : path-like, optional
-            Folder that ``dataset.root`` and ``output.dir`` are made relative to, which is the folder of the file that
-            the config goes into; loading it from there gives the same config.
+            Folder that paths (``dataset.root``, ``output.dir``, …) are made relative to, which is the folder of the
+            file that the config goes into; loading it from there gives the same config.
         """
+        from pyimgano.workbench.config.layers import PATHS
+
         data = self.model_dump(mode="json")
         if relative_to is not None:
-            data["dataset"]["root"] = relative_path(self.dataset.root, relative_to)
-            data["output"]["dir"] = relative_path(self.output.dir, relative_to)
+            for section, key in PATHS:
+                if isinstance(data[section].get(key), str):
+                    data[section][key] = relative_path(data[section][key], relative_to)
         return data
 
 

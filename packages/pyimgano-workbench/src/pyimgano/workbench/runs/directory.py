@@ -6,6 +6,7 @@
       report.json  config.json  environment.json  report.html
       categories/<category>/report.json  per_image.jsonl  per_image.csv  curves.json  [thumbs/ maps/ masks/ overlays/]
       checkpoints/<category>/…
+      [training/<category>/log.jsonl  training.json  frozen.jsonl  last-<step>/  best-<step>/  tensorboard/]
       artifacts/infer_config.json  calibration_card.json  split.json
 
 All JSON is strict and has a ``schema_version``; all paths in it are relative to the folder of the file that they stand
@@ -319,8 +320,9 @@ class RunDirectory:
             shutil.rmtree(self.path)
 
     def has_results(self) -> bool:
-        """Whether anything in it is worth resuming: a fitted detector or a finished category."""
-        return any(self.path.glob("checkpoints/*/fit.json")) or any(self.path.glob("categories/*/report.json"))
+        """Whether anything in it is worth resuming: a fitted detector, a state of a training, a finished category."""
+        results = ("checkpoints/*/fit.json", "training/*/last-*/detector.json", "categories/*/report.json")
+        return any(any(self.path.glob(pattern)) for pattern in results)
 
 
 def open_run(

@@ -50,17 +50,19 @@ def infer_config_schema(number: int) -> dict[str, Any]:
 
 def split_schema(number: int) -> dict[str, Any]:
     """Return the schema of ``artifacts/split.json``."""
-    prints = dict.fromkeys(("fit", "calibration", "test", "defects"), value("string", pattern="^[0-9a-f]{64}$"))
+    sets = ("fit", "calibration", "test", "defects", "train_defects")
+    prints = dict.fromkeys(sets, value("string", pattern="^[0-9a-f]{64}$"))
     images = value("array", "Ids: paths relative to the dataset's root.", items=TEXT)
     category = object_of(
         {
             **dict.fromkeys(("fit", "calibration", "test"), images),
             "calibration_source": value("string", enum=["validation", "hold-out", "cross"]),
-            "fingerprints": object_of(prints, optional=("defects",)),
+            "fingerprints": object_of(prints, optional=("defects", "train_defects")),
             "defects": {**images, "description": "Labelled defective images that helped to find the threshold."},
+            "train_defects": {**images, "description": "Labelled defective images that the model learned from."},
             "folds": value("array", "Of cross-conformal calibration.", items=TEXTS),
         },
-        optional=("defects", "folds"),
+        optional=("defects", "train_defects", "folds"),
     )
     categories = value("object", "Category -> its images.", additionalProperties=category)
     return object_of({"schema_version": version(number), "seed": WHOLE, "categories": categories})

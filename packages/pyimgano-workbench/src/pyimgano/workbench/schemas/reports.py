@@ -16,6 +16,7 @@ from pyimgano.workbench.schemas.building import (
     version,
 )
 from pyimgano.workbench.schemas.calibration import CARD, card_schema
+from pyimgano.workbench.schemas.finetuning import finetune_schema
 from pyimgano.workbench.schemas.metrics import METRIC, METRICS, metric_schema
 
 __all__ = ["category_report_schema", "report_schema"]
@@ -96,8 +97,12 @@ def category_report_schema(number: int, *, card: int, record: int) -> dict[str, 
                 "test_ms_per_image": NUMBER_OR_NULL,
             }
         ),
+        "finetune": finetune_schema(),
     }
-    return {**object_of(properties), "$defs": {"metric": metric_schema(), "card": card_schema(card)}}
+    return {
+        **object_of(properties, optional=("finetune",)),
+        "$defs": {"metric": metric_schema(), "card": card_schema(card)},
+    }
 
 
 def _failure() -> dict[str, Any]:
@@ -105,20 +110,25 @@ def _failure() -> dict[str, Any]:
 
 
 def _data() -> dict[str, Any]:
-    prints = dict.fromkeys(("fit", "calibration", "test", "defects"), value("string", pattern="^[0-9a-f]{64}$"))
+    sets = ("fit", "calibration", "test", "defects", "train_defects")
+    prints = dict.fromkeys(sets, value("string", pattern="^[0-9a-f]{64}$"))
     return object_of(
         {
             **dict.fromkeys(("n_fit", "n_calibration"), WHOLE),
             "calibration_source": value("string", enum=["validation", "hold-out", "cross"]),
             "n_calibration_defects": value("integer", "Defective images that help to find the threshold.", minimum=0),
+            "n_train_defects": value("integer", "Defective images that the model learned from.", minimum=1),
             "n_folds": value("integer", "Of cross-conformal calibration, else 0.", minimum=0),
             **dict.fromkeys(("n_test", "n_test_good", "n_test_defective", "n_test_unlabelled"), WHOLE),
             "fingerprints": object_of(
-                prints, optional=("defects",), description="SHA-256 over the ids and contents of the images."
+                prints,
+                optional=("defects", "train_defects"),
+                description="SHA-256 over the ids and contents of the images.",
             ),
             "skipped": value("array", "Unreadable training images that were left out.", items=_failure()),
             "notes": TEXTS,
-        }
+        },
+        optional=("n_train_defects",),
     )
 
 

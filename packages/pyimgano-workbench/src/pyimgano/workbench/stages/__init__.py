@@ -8,16 +8,20 @@ from pyimgano.workbench.stages.artifacts import write_artifacts
 from pyimgano.workbench.stages.calibration import calibrate_category
 from pyimgano.workbench.stages.data import CategoryData, RunData, prepare_data
 from pyimgano.workbench.stages.evaluation import evaluate_category, finished_report
+from pyimgano.workbench.stages.finetuning import Finetuned, finetune_category, training_effect
 from pyimgano.workbench.stages.fitting import Fitted, fit_category
 
 __all__ = [
     "CategoryData",
+    "Finetuned",
     "Fitted",
     "RunData",
     "calibrate_category",
     "evaluate_category",
+    "finetune_category",
     "finished_report",
     "fit_category",
     "prepare_data",
+    "training_effect",
     "write_artifacts",
 ]

@@ -53,6 +53,8 @@ class CategoryData:
         Labelled defective images that help to find the threshold.
     folds : tuple of tuple of Sample
         The good images in folds, for cross-conformal calibration; else empty.
+    train_defects : tuple of Sample
+        Labelled defective training images for a model that learns from such; empty unless asked for.
     """
 
     name: str
@@ -65,6 +67,7 @@ class CategoryData:
     notes: tuple[str, ...]
     defects: tuple[Sample, ...] = ()
     folds: tuple[tuple[Sample, ...], ...] = ()
+    train_defects: tuple[Sample, ...] = ()
 
     def split(self) -> dict[str, Any]:
         """Return the ids of the three sets and their fingerprints, JSON-friendly."""
@@ -76,6 +79,8 @@ class CategoryData:
         }
         if self.defects:
             split["defects"] = [sample.id for sample in self.defects]
+        if self.train_defects:
+            split["train_defects"] = [sample.id for sample in self.train_defects]
         if self.folds:
             split["folds"] = [[sample.id for sample in fold] for fold in self.folds]
         return split
@@ -83,6 +88,7 @@ class CategoryData:
     def to_json(self) -> dict[str, Any]:
         """Return the numbers of images and what was left out, JSON-friendly."""
         labels = [sample.label for sample in self.test]
+        learned = {"n_train_defects": len(self.train_defects)} if self.train_defects else {}
         return {
             "n_fit": len(self.fit),
             "n_calibration": len(self.calibration),
@@ -93,6 +99,7 @@ class CategoryData:
             "n_test_good": labels.count(0),
             "n_test_defective": labels.count(1),
             "n_test_unlabelled": labels.count(None),
+            **learned,
             "fingerprints": self.fingerprints,
             "skipped": list(self.skipped),
             "notes": list(self.notes),
@@ -107,8 +114,13 @@ class RunData:
     notes: tuple[str, ...]
 
 
-def prepare_data(config: RunConfig, progress: Progress) -> RunData:
+def prepare_data(config: RunConfig, progress: Progress, *, train_defects: bool = False) -> RunData:
     """Read the dataset, split it, and refuse at once what would only fail after the fit.
+
+    Parameters
+    ----------
+    train_defects : bool
+        Whether the labelled defective images of the train split are given to the model, too.
 
     Raises
     ------
@@ -131,7 +143,7 @@ def prepare_data(config: RunConfig, progress: Progress) -> RunData:
     hashes = ContentHashes()
     names = samples.categories() or (None,)
     groups = [(name or DEFAULT_CATEGORY, samples.select(category=name)) for name in names]
-    categories = [_prepare(name, group, config, hashes, progress) for name, group in groups]
+    categories = [_prepare(name, group, config, hashes, progress, train_defects) for name, group in groups]
     if config.evaluation.pixel is True and not any(
         sample.masks for data in categories for sample in data.test if sample.label == 1
     ):
@@ -144,7 +156,12 @@ def prepare_data(config: RunConfig, progress: Progress) -> RunData:
 
 
 def _prepare(
-    name: str, samples: Sequence[Sample], config: RunConfig, hashes: ContentHashes, progress: Progress
+    name: str,
+    samples: Sequence[Sample],
+    config: RunConfig,
+    hashes: ContentHashes,
+    progress: Progress,
+    train_defects: bool,
 ) -> CategoryData:
     from pyimgano.datasets import check_disjoint, fingerprint, limit_samples, split_folds, split_good
 
@@ -157,14 +174,23 @@ def _prepare(
         samples = kept
     skipped: tuple[dict[str, str], ...] = ()
     if config.on_error == "skip":
-        samples, skipped = _without_unreadable(samples, config, progress, name, defects=way.defects)
+        used = {way.defects, "train"} if train_defects else {way.defects}
+        samples, skipped = _without_unreadable(samples, config, progress, name, defects=used)
     split = split_good(samples, config.calibration.holdout, seed=config.seed, cross=way.folds is not None)
     defects = tuple(sorted((s for s in samples if s.label == 1 and s.split == way.defects), key=lambda s: s.id))
     test = tuple(sorted((s for s in samples if s.split == "test"), key=lambda sample: sample.id))
+    learned = tuple(sorted((s for s in samples if s.label == 1 and s.split == "train"), key=lambda s: s.id))
+    learned = learned if train_defects else ()
+    if learned and way.defects == "train":
+        raise CalibrationError(
+            "the defective training images cannot both be learned from and help to find the threshold",
+            where="calibration.defects",
+            allowed="none, or validation",
+        )
     way.require(split, len(defects), where=f"category {name!r}")
     folds: tuple[tuple[Sample, ...], ...] = ()
     if way.folds is None:
-        check_disjoint(split.fit, split.calibration, test, defects=defects, hashes=hashes)
+        check_disjoint((*split.fit, *learned), split.calibration, test, defects=defects, hashes=hashes)
     else:
         check_disjoint(split.fit, (), test, hashes=hashes)
         folds = split_folds(split.fit, way.folds, seed=config.seed, hashes=hashes)
@@ -176,6 +202,8 @@ def _prepare(
     sets = {"fit": split.fit, "calibration": split.calibration, "test": test}
     if defects:
         sets["defects"] = defects
+    if learned:
+        sets["train_defects"] = learned
     helped = (f"{len(defects)} defective {way.defects} images help to find the threshold.",) if defects else ()
     return CategoryData(
         name=name,
@@ -185,10 +213,19 @@ def _prepare(
         calibration_source=split.source,
         fingerprints={key: fingerprint(part, hashes=hashes) for key, part in sets.items()},
         skipped=skipped,
-        notes=tuple(split.notes) + helped,
+        notes=_with_learned(split.notes, len(learned)) + helped,
         defects=defects,
         folds=folds,
+        train_defects=learned,
     )
+
+
+def _with_learned(notes: Sequence[str], n: int) -> tuple[str, ...]:
+    """Say what becomes of the defective training images, where they are not left out."""
+    if not n:
+        return tuple(notes)
+    rest = [note for note in notes if not note.startswith(f"{n} defective training images are left out")]
+    return (*rest, f"{n} defective training images are learned from.")
 
 
 @dataclass(frozen=True)
@@ -248,13 +285,13 @@ def _unreadable(samples: Sequence[Sample], config: RunConfig, progress: Progress
 
 
 def _without_unreadable(
-    samples: Sequence[Sample], config: RunConfig, progress: Progress, name: str, *, defects: str
+    samples: Sequence[Sample], config: RunConfig, progress: Progress, name: str, *, defects: set[str]
 ) -> tuple[list[Sample], tuple[dict[str, str], ...]]:
     used = [
         sample
         for sample in samples
         if sample.split in ("train", "validation")
-        and (sample.label == 0 or (sample.label == 1 and sample.split == defects))
+        and (sample.label == 0 or (sample.label == 1 and sample.split in defects))
     ]
     errors = _unreadable(used, config, progress, f"{name}: check training images")
     skipped = tuple({"image": id, "error": error.message} for id, error in sorted(errors.items()))

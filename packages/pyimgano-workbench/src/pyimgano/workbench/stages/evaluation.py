@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Optional
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from pyimgano.core.contracts import Sample
 from pyimgano.core.errors import PyimganoError, RunError
@@ -45,10 +45,17 @@ def evaluate_category(
     fitted: Fitted,
     card: CalibrationCard,
     run: RunDirectory,
+    *,
+    more: Optional[Callable[[Sequence[PredictionRecord]], Mapping[str, Any]]] = None,
 ) -> dict[str, Any]:
     """Score the test images, write ``per_image.jsonl`` and the pictures, measure, and write the category's report.
 
     The report is written last: a category that has one is complete.
+
+    Parameters
+    ----------
+    more : callable, optional
+        Returns further keys of the report, from the records.
 
     Returns
     -------
@@ -102,6 +109,7 @@ def evaluate_category(
             "test_seconds": seconds,
             "test_ms_per_image": 1000.0 * seconds / len(records) if records else None,
         },
+        **(more(records) if more is not None else {}),
     }
     dump_json(report, folder.report_file)
     return report

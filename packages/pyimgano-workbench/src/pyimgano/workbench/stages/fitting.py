@@ -91,8 +91,20 @@ def fit_detector(config: RunConfig, samples: Sequence[Sample], progress: Progres
     return detector
 
 
-def fit_category(config: RunConfig, data: CategoryData, folder: CategoryFolder, progress: Progress) -> Fitted:
+def fit_category(
+    config: RunConfig,
+    data: CategoryData,
+    folder: CategoryFolder,
+    progress: Progress,
+    *,
+    make: Optional[Callable[[], tuple[Any, float]]] = None,
+) -> Fitted:
     """Fit on the good images, save, and load what was saved; or load what an interrupted run has saved.
+
+    Parameters
+    ----------
+    make : callable, optional
+        Returns the fitted detector and the seconds that it took. Default: :func:`fit_detector` on ``data.fit``.
 
     Raises
     ------
@@ -101,6 +113,12 @@ def fit_category(config: RunConfig, data: CategoryData, folder: CategoryFolder, 
     RunError
         When the run was fitted on other images than there are now.
     """
+
+    def fit() -> tuple[Any, float]:
+        start = time.perf_counter()
+        detector = fit_detector(config, data.fit, progress, f"{data.name}: fit {config.model.name}")
+        return detector, time.perf_counter() - start
+
     mark = folder.checkpoint / FIT_JSON
     resumed = mark.is_file()
     if resumed:
@@ -112,16 +130,15 @@ def fit_category(config: RunConfig, data: CategoryData, folder: CategoryFolder, 
                 hint="start a new run instead of resuming this one",
             )
     else:
-        record = _fit(config, data, folder, progress)
+        shutil.rmtree(folder.checkpoint, ignore_errors=True)  # a save that was interrupted
+        record = _keep(config, data, folder, *(make or fit)())
     detector = load_model(config.model.name, folder.checkpoint)
     return Fitted(detector, float(record["seconds"]), resumed, tuple(_warnings(folder)))
 
 
-def _fit(config: RunConfig, data: CategoryData, folder: CategoryFolder, progress: Progress) -> dict[str, Any]:
-    shutil.rmtree(folder.checkpoint, ignore_errors=True)  # a save that was interrupted
-    start = time.perf_counter()
-    detector = fit_detector(config, data.fit, progress, f"{data.name}: fit {config.model.name}")
-    seconds = time.perf_counter() - start
+def _keep(
+    config: RunConfig, data: CategoryData, folder: CategoryFolder, detector: Any, seconds: float
+) -> dict[str, Any]:
     make_folder(folder.checkpoint)
     detector.save(folder.checkpoint)
     record = {
