@@ -104,15 +104,7 @@ def test_a_training_that_was_interrupted_goes_on_as_if_it_had_not_been(
     expected = trained(whole, samples, tmp_path / "whole", **settings)
     monkeypatch.setattr("pyimgano.workbench.train.runner.SAVE_SECONDS", 0.0)  # a state after every step
     with pytest.raises(Interrupt):
-        trained(
-            interrupted_at(step)(),
-            samples,
-            tmp_path / "cut",
-            optimizer="adamw",
-            lr=0.01,
-            schedule="cosine",
-            keep="last",
-        )
+        trained(interrupted_at(step)(), samples, tmp_path / "cut", **settings)
     again = stfpm()
     outcome = trained(again, samples, tmp_path / "cut", **settings)
     assert state_of(again) == state_of(whole)
