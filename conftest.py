@@ -68,7 +68,7 @@ def plug_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PlugIn]
 class Served:
     """A file of :class:`FileServer`: ``failures`` are the statuses of the first answers, ``cut`` ends the body early.
 
-    With ``hold``, a body that was cut waits for the event before the connection is closed; ``reached`` tells that it does.
+    With ``hold``, the connection stays open after what was sent until it is set; ``reached`` tells that it waits.
     """
 
     content: bytes
@@ -134,7 +134,7 @@ class FileServer:
 
 @pytest.fixture(scope="module")
 def file_server() -> Iterator[FileServer]:
-    """An HTTP server for the tests of one module."""
+    """Return an HTTP server for the tests of one module."""
     server = FileServer()
     yield server
     server.close()

@@ -235,10 +235,8 @@ def test_a_killed_download_leaves_nothing_that_is_used(cache, file_server, path,
 
     let_go = threading.Event()
     served = file_server.serve(path, content, cut=len(content) // 2, hold=let_go)
-    code = (
-        f"from pyimgano.models.fetching import fetch_weights; fetch_weights({NAME!r}, url={file_server.url + path!r})"
-    )
-    child = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYIMGANO_CACHE_DIR": str(cache)})
+    code = f"fetch_weights({NAME!r}, url={file_server.url + path!r})"
+    child = subprocess.Popen([sys.executable, "-c", f"from pyimgano.models.fetching import fetch_weights; {code}"])
     try:
         assert served.reached.wait(120)
         for _ in range(500):  # until half of the file is on the disk
