@@ -155,6 +155,19 @@ def test_without_a_connection_the_error_says_what_to_bring_and_what_to_type(cach
     assert f"pyimgano cache fetch {NAME} --from squeezenet1_1-b8a52dc0.pth" in caught.value.hint
 
 
+def test_a_signature_in_an_address_is_sent_and_neither_kept_nor_shown(cache, file_server, path, content, caplog):
+    caplog.set_level("INFO")
+    file_server.serve(path + "?signature=s3cret", content)
+    kept = fetch_weights(NAME, url=file_server.url + path + "?signature=s3cret")
+    assert kept.is_file()
+    (file,) = list_cached()
+    assert file.record["origin"] == file_server.url + path
+    with pytest.raises(WeightsError, match="HTTP 404") as caught:
+        fetch_weights(NAME, url=file_server.url + path + "?signature=0ther")
+    assert "s3cret" not in caplog.text
+    assert "0ther" not in caplog.text + str(caught.value)
+
+
 def test_an_address_that_cannot_be_asked_is_not_asked_again(cache):
     with pytest.raises(WeightsError, match="control characters") as caught:
         fetch_weights(NAME, url="https://localhost/a b-01234567.pth")

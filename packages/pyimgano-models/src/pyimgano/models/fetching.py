@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 from urllib.error import HTTPError, URLError
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
+from urllib.request import getproxies, proxy_bypass
 
 from pyimgano.core.cache import cache_dir
 from pyimgano.core.errors import MissingDependencyError, ParameterError, WeightsError
@@ -140,7 +141,7 @@ def fetch_weights(
 
 def _by_hand(source: Source, url: Optional[str], command: str, target: str) -> str:
     """Return what to do where there is no connection, one step a line."""
-    page = url or source.page
+    page = _without_secrets(url) if url else source.page
     if page is None:
         return f"bring a file of your own: {command} --from FILE"
     digits = stated_digits(page)
@@ -170,7 +171,13 @@ def _from_address(url: str, sha256: Optional[str]) -> Remote:
             allowed="https://, or a checksum",
             hint="--sha256 HEX",
         )
-    return Remote(url, url, digits)
+    return Remote(_without_secrets(url), url, digits)
+
+
+def _without_secrets(url: str) -> str:
+    """Return an address without what may be a password or a signature: it is shown, and kept in the sidecar."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def _remote(source: Source, hint: str) -> Remote:
@@ -185,7 +192,7 @@ def _remote(source: Source, hint: str) -> Remote:
 def _ask_hub(hub_id: str) -> Remote:
     """Return the file of a repository: what the hub's answer to HEAD says of it, LFS checksum included."""
     try:
-        from huggingface_hub import get_hf_file_metadata, hf_hub_url
+        from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
         from huggingface_hub.errors import (
             EntryNotFoundError,
             GatedRepoError,
@@ -197,6 +204,8 @@ def _ask_hub(hub_id: str) -> Remote:
         raise MissingDependencyError(
             f"downloading from the hub needs {error.name!r}", hint='pip install "pyimgano-models[torch]"'
         ) from error
+    if not constants.HF_HUB_OFFLINE:
+        _connect(hub_endpoint())
     missing = ""
     for name in HUB_FILES:
         url = hf_hub_url(hub_id, name, endpoint=hub_endpoint())
@@ -226,6 +235,19 @@ def _ask_hub(hub_id: str) -> Remote:
         location = found.location if str(found.location).startswith(("https://", "http://")) else url
         return Remote(url, str(location), digest if whole else None, found.size)
     raise _Unreachable(f"{hub_id} holds none of {', '.join(HUB_FILES)}: {missing}", again=False)
+
+
+def _connect(address: str) -> None:
+    """Fail at once where there is no connection: huggingface_hub before 1.0 tries for half a minute."""
+    parts = urlsplit(address)
+    host = str(parts.hostname)
+    if parts.scheme in getproxies() and not proxy_bypass(host):
+        return  # the proxy is asked, not this host
+    try:
+        with socket.create_connection((host, parts.port or (80 if parts.scheme == "http" else 443)), ASK_TIMEOUT):
+            pass
+    except OSError as error:
+        raise _Unreachable(_reason(error), again=False) from error
 
 
 def _download(remote: Remote, file: Path, hint: str, *, progress: bool) -> None:
