@@ -43,12 +43,19 @@ COMMANDS = [
     ("recipes", "list"),
     ("datasets", "list"),
     ("plugins", "list"),
+    ("cache", "--help"),
+    ("cache", "list"),
+    ("cache", "list", "--json"),
+    ("cache", "info", "efficientnet-lite0"),
+    ("cache", "info", "wide_resnet50_2"),
+    ("cache", "verify"),
+    ("cache", "clear", "--all", "--yes"),
 ]
 
 
 def modules_after(code, *arguments, tmp_path):
     # A stranger's plugin may import what it likes; PYIMGANO_PLUGINS keeps it out.
-    env = {**os.environ, "PYIMGANO_PLUGINS": "none"}
+    env = {**os.environ, "PYIMGANO_PLUGINS": "none", "PYIMGANO_CACHE_DIR": str(tmp_path / "cache")}
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments],
         cwd=tmp_path,

@@ -40,7 +40,7 @@ def test_help_groups_all_commands(process):
     shown = panels(done.out)
     assert tuple(shown["Workflow"]) == WORKFLOW
     assert tuple(shown["Catalogue"]) == CATALOGUE
-    assert tuple(shown["Environment"]) == ("doctor", "schema")
+    assert tuple(shown["Environment"]) == ("doctor", "cache", "schema")
     assert "not available" not in done.out.partition("Plugins")[0]
 
 

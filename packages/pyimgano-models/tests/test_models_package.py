@@ -49,6 +49,7 @@ def test_the_models_and_feature_extractors_are_listed():
         "features/efficientnet-lite0",
         "features/timm",
         "features/torchvision",
+        "weights/backbones",
     }
 
 

@@ -81,20 +81,25 @@ def test_without_the_package_the_error_holds_the_command_that_installs_it(monkey
 @pytest.mark.parametrize(
     ("backbone", "fetch"),
     [
-        ("resnet18", "m.get_model('resnet18', weights='IMAGENET1K_V1')"),
-        ("torchvision/vgg11", "m.get_model('vgg11', weights='IMAGENET1K_V1')"),
-        ("timm/resnet18.tv_in1k", "timm.create_model('resnet18.tv_in1k', pretrained=True)"),
+        ("resnet18", "pyimgano cache fetch torchvision/resnet18"),
+        ("torchvision/vgg11", "pyimgano cache fetch torchvision/vgg11"),
+        ("timm/resnet18.tv_in1k", "pyimgano cache fetch timm/resnet18.tv_in1k"),
     ],
 )
 def test_missing_weights_are_an_error_with_the_commands_that_would_get_them(caches, backbone, fetch):
     with pytest.raises(WeightsError, match="neither installed nor cached") as caught:
         extractor(backbone)
-    hint = caught.value.hint
-    assert fetch in hint
-    assert "store_weights" in hint
+    online, offline = caught.value.hint.splitlines()
+    assert online == f"where there is internet: {fetch}"
+    assert f"{fetch} --from " in offline
+    assert "https://" in offline
     assert '"random"' in caught.value.allowed
-    for line in hint.splitlines():  # what is to be typed is Python that at least compiles
-        compile(line.partition('python -c "')[2].rstrip('"'), "hint", "exec")
+
+
+def test_another_tag_is_part_of_what_is_to_be_typed(caches):
+    with pytest.raises(WeightsError) as caught:
+        extractor("resnet50", weights="IMAGENET1K_V2")
+    assert "pyimgano cache fetch torchvision/resnet50 --tag IMAGENET1K_V2\n" in caught.value.hint
 
 
 def test_nothing_is_fetched_although_there_would_be_a_network(caches, monkeypatch):

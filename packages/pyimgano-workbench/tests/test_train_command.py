@@ -183,3 +183,23 @@ def test_the_command_modules_import_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--dataset", "cells", "--dry-run"), "--download: a dry run downloads nothing"),
+        (("--resume", "a/run"), "--resume: a run is resumed with its own config"),
+    ],
+)
+def test_download_is_refused_where_it_would_do_nothing(cells: Path, folder: Path, arguments, message) -> None:
+    done = pyimgano(folder, "train", *arguments, "--download")
+    assert done.returncode == 2
+    assert message in done.stderr
+
+
+def test_download_of_weights_that_are_here_opens_no_connection_and_trains(cells: Path, folder: Path) -> None:
+    done = pyimgano(folder, "train", "--dataset", "cells", *BASE, "--output", "downloaded", "--download")
+    assert done.returncode == 0, done.stderr
+    assert "the model pixel-gaussian names no backbone: nothing to download" in done.stderr
+    assert open_run(done.stdout.strip()).report()["seed"] == 0

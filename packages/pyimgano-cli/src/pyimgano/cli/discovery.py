@@ -26,12 +26,13 @@ _OWN = {
     "components": "pyimgano.cli.commands.catalogue:components",
     "plugins": "pyimgano.cli.commands.plugins:app",
     "doctor": "pyimgano.cli.commands.doctor:doctor",
+    "cache": "pyimgano.cli.commands.cache:app",
 }
 
 PANELS = {
     "Workflow": ("demo", "init", "train", "benchmark", "robust-benchmark", "infer", "runs"),
     "Catalogue": ("models", "recipes", "datasets", "components", "plugins"),
-    "Environment": ("doctor", "schema"),
+    "Environment": ("doctor", "cache", "schema"),
 }
 """Title in ``--help`` → first-party commands below it, in the order in which they are met; the rest comes last."""
 

@@ -24,7 +24,17 @@ __all__ = [
 API_VERSION = 1
 """Version of the plugin contract. A spec that was written for another one is listed as incompatible, never loaded."""
 
-COMPONENT_KINDS = ("features", "augment", "defects", "preprocess", "postprocess", "threshold", "metric", "sink")
+COMPONENT_KINDS = (
+    "features",
+    "weights",
+    "augment",
+    "defects",
+    "preprocess",
+    "postprocess",
+    "threshold",
+    "metric",
+    "sink",
+)
 
 
 @dataclass(frozen=True)

@@ -143,4 +143,10 @@ COMPONENTS = (
         requires=(TORCH, TORCHVISION),
         kind="features",
     ),
+    ComponentSpec(
+        name="backbones",
+        summary="Where the weights of the backbones come from: a package, timm, torchvision",
+        factory="pyimgano.models.weight_provider:BackboneWeights",
+        kind="weights",
+    ),
 )

@@ -37,15 +37,7 @@ def describe_timm(architecture: str) -> Backbone:
     MissingDependencyError
         When timm is not installed.
     """
-    timm = _timm()
-    plain = architecture.partition(".")[0]
-    if not timm.is_model(plain):
-        known = timm.list_models()
-        raise UnknownNameError(
-            f"timm has no model {plain!r}",
-            where="backbone",
-            hint=unknown_name_hint(plain, known, listing='python -c "import timm; print(timm.list_models())"'),
-        )
+    _known_model(architecture)
     try:
         model = _sketch(architecture)
         features = _sketch(architecture, features_only=True, out_indices=(0,))
@@ -75,6 +67,20 @@ def describe_timm(architecture: str) -> Backbone:
     )
 
 
+def _known_model(architecture: str) -> Any:
+    """Return timm, which has the model, or raise UnknownNameError."""
+    timm = _timm()
+    plain = architecture.partition(".")[0]
+    if not timm.is_model(plain):
+        known = timm.list_models()
+        raise UnknownNameError(
+            f"timm has no model {plain!r}",
+            where="backbone",
+            hint=unknown_name_hint(plain, known, listing='python -c "import timm; print(timm.list_models())"'),
+        )
+    return timm
+
+
 def _takes_sizes(model: Any) -> bool:
     """Tell whether a model is a plain transformer, whose embeddings of positions fit any grid of patches."""
     return "dynamic_img_size" in inspect.signature(type(model).__init__).parameters
@@ -94,7 +100,7 @@ def _pixels(values: Sequence[float]) -> tuple[float, float, float]:
 
 def timm_source(architecture: str, weights: str) -> Source:
     """Return where timm has the weights of a tag (``"default"``: the model's own)."""
-    timm = _timm()
+    timm = _known_model(architecture)
     plain, _, tag = architecture.partition(".")
     if weights not in ("default", tag):
         if tag:
@@ -114,7 +120,7 @@ def timm_source(architecture: str, weights: str) -> Source:
     config = timm.get_pretrained_cfg(f"{plain}.{tag}" if tag else plain)
     if config is None:
         return Source(tag)
-    return Source(config.tag or tag, config.url or None, config.hf_hub_id or None)
+    return Source(config.tag or tag, config.url or None, config.hf_hub_id or None, config.license or None)
 
 
 def build_timm(

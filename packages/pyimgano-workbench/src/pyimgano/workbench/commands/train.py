@@ -39,6 +39,9 @@ def train(
     dry_run: bool = typer.Option(
         False, "--dry-run", help="Check config and data, print the resolved config as JSON, and stop before the fit."
     ),
+    download: bool = typer.Option(
+        False, "--download", help="First download the weights of the model's backbone, if they are not here."
+    ),
     list_recipes: bool = typer.Option(False, "--list-recipes", help="List the recipes with their presets and stop."),
     list_models: bool = typer.Option(False, "--list-models", help="List the models and stop."),
     as_json: bool = typer.Option(False, "--json", help="Print the run's report as JSON instead of its path."),
@@ -57,13 +60,16 @@ def train(
     flags = {"dataset.root": dataset, "model.name": model, "preset": preset, "seed": seed, "output.dir": output}
     with stdout_reserved():
         if resume is not None:
-            _refuse_beside_resume(config, settings, flags, dry_run=dry_run)
+            _refuse_beside_resume(config, settings, flags, other=dry_run or download)
             run = resume_run(resume, progress=ConsoleProgress())
         else:
+            _refuse_download_of_nothing(download=download, dry_run=dry_run)
             resolved = _load(config, settings or (), flags)
             if dry_run:
                 _check_data(resolved)
             else:
+                if download:
+                    _download(resolved)
                 run = run_recipe(resolved, progress=ConsoleProgress())
     if dry_run:
         print_json(resolved.to_json())
@@ -92,13 +98,27 @@ def _load(config: Optional[Path], settings: Sequence[str], flags: dict[str, Any]
     return load_run_config(config, settings=settings, flags=flags)
 
 
-def _refuse_beside_resume(config: object, settings: object, flags: dict[str, Any], *, dry_run: bool) -> None:
+def _refuse_beside_resume(config: object, settings: object, flags: dict[str, Any], *, other: bool) -> None:
     from pyimgano.core.errors import ConfigError
 
-    if config is not None or settings or dry_run or any(value is not None for value in flags.values()):
+    if config is not None or settings or other or any(value is not None for value in flags.values()):
         raise ConfigError(
             "a run is resumed with its own config", where="--resume", allowed="--resume RUN alone, or with --json"
         )
+
+
+def _refuse_download_of_nothing(*, download: bool, dry_run: bool) -> None:
+    from pyimgano.core.errors import ConfigError
+
+    if download and dry_run:
+        raise ConfigError("a dry run downloads nothing", where="--download", hint="leave --dry-run or --download out")
+
+
+def _download(config: RunConfig) -> None:
+    from pyimgano.workbench.commands.console import ConsoleProgress
+    from pyimgano.workbench.stages.downloading import download_weights
+
+    download_weights(config, ConsoleProgress())
 
 
 def _check_data(config: RunConfig) -> None:
