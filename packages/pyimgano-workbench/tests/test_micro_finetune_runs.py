@@ -56,7 +56,8 @@ def test_a_run_says_whether_training_helped_and_infer_gives_its_scores(cells: Pa
     report = folder.report()
     told = report["finetune"]
     assert (told["mode"], told["epochs"], told["ended"]) == (mode, 2.0, "planned length")
-    assert told["verdict"] in ("helped", "harmed", "no difference is shown")
+    assert told["verdict"] in ("helped", "harmed", "no difference is shown", "unchanged")
+    assert (told["verdict"] == "unchanged") == (told["kept"] == 0)
     assert told["n_train"] + told["n_validation"] == report["data"]["n_fit"]
     auroc = told["differences"]["image_auroc"]
     assert auroc["b"] == pytest.approx(report["metrics"]["image_auroc"]["value"])
@@ -128,7 +129,7 @@ from pyimgano.workbench.training import run_recipe
 runner.SAVE_SECONDS = 0.0
 step = STFPM.training_step
 def dying(self, batch, masks=None):
-    if self._steps == 4:
+    if self._steps == 3:
         os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
     return step(self, batch, masks)
 STFPM.training_step = dying
@@ -204,6 +205,7 @@ def test_a_diverging_run_keeps_its_best_state_and_resuming_ends_with_it(cells: P
     assert "at step" in finetune["ended"]
     assert finetune["kept"] == finetune["best"]["step"] == 0
     assert finetune["differences"]["image_auroc"]["difference"] == 0.0
+    assert finetune["verdict"] == "unchanged"
 
 
 def test_the_report_is_of_its_schema(cells: Path) -> None:

@@ -39,7 +39,7 @@ def finetune_schema() -> dict[str, Any]:
             "verdict": value(
                 "string",
                 "Whether training helped, by the image AUROC of the test images.",
-                enum=["helped", "harmed", "no difference is shown", "not tested"],
+                enum=["helped", "harmed", "no difference is shown", "unchanged", "not tested"],
             ),
             "differences": value("object", "Metric -> trained minus frozen.", additionalProperties=difference_schema()),
         }

@@ -223,8 +223,8 @@ def training_effect(
     Returns
     -------
     dict
-        ``"finetune"``: the outcome, ``verdict`` (``"helped"``, ``"harmed"``, ``"no difference is shown"`` or
-        ``"not tested"``, by image AUROC) and ``differences`` (trained minus frozen, by metric).
+        ``"finetune"``: the outcome, ``verdict`` (``"helped"``, ``"harmed"`` or ``"no difference is shown"`` by image
+        AUROC; ``"unchanged"`` where the state before the first step is kept; ``"not tested"``) and ``differences`` (trained minus frozen, by metric).
     """
     before = {record.image: record for record in finetuned.frozen}
     pairs = [
@@ -239,6 +239,8 @@ def training_effect(
     verdict = {"better": "helped", "worse": "harmed", "not shown": "no difference is shown"}.get(
         found.differences["image_auroc"].verdict, "not tested"
     )
+    if finetuned.outcome["kept"] == 0:
+        verdict = "unchanged"
     return {
         "finetune": {
             **finetuned.outcome,
