@@ -223,8 +223,9 @@ def training_effect(
     Returns
     -------
     dict
-        ``"finetune"``: the outcome, ``verdict`` (``"helped"``, ``"harmed"`` or ``"no difference is shown"`` by image
-        AUROC; ``"unchanged"`` where the state before the first step is kept; ``"not tested"``) and ``differences`` (trained minus frozen, by metric).
+        ``"finetune"``: the outcome, ``verdict`` and ``differences`` (trained minus frozen, by metric). The verdict is
+        ``"helped"``, ``"harmed"`` or ``"no difference is shown"`` by image AUROC, ``"unchanged"`` where the state
+        before the first step is kept, and ``"not tested"`` where there is nothing to test it by.
     """
     before = {record.image: record for record in finetuned.frozen}
     pairs = [
