@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from pyimgano.models.rotation import rotate
+
 __all__ = ["perlin_mask", "perlin_noise"]
 
 
@@ -94,15 +96,6 @@ def perlin_mask(
         lowest, span = float(noise.min()), float(np.ptp(noise))
         noise = (noise - lowest) * (2.0 / span) - 1.0 if span > 0.0 else noise
     if rotation:
-        noise = _turned(noise, float(chance.uniform(-rotation, rotation)))
+        noise = rotate(noise, float(chance.uniform(-rotation, rotation)))
     regions: np.ndarray = noise > threshold
     return regions
-
-
-def _turned(noise: np.ndarray, degrees: float) -> np.ndarray:
-    import cv2
-
-    height, width = noise.shape
-    turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1.0)
-    turned: np.ndarray = cv2.warpAffine(np.ascontiguousarray(noise), turn, (width, height), flags=cv2.INTER_LINEAR)
-    return turned
