@@ -147,7 +147,8 @@ class Draem(TrainedDetector):
         low, high = (float(end) for end in self.opacity)
         defects = TextureDefects(self.anomaly_source_dir, opacity=(low, high), rotation=float(self.rotation))
         widths = (int(self.reconstruction_width), int(self.segmentation_width))
-        return DraemNetwork(*widths, defects), self._loaded_on or torch_device(self.device)
+        device = self._loaded_on or torch_device(self.device)
+        return DraemNetwork(*widths, defects, device=device), device
 
     def _learn_from_images(self, images: ImageBatches) -> None:
         """Look for the textures, so that a folder without any is known before the first step."""

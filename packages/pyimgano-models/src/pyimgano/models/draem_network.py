@@ -115,15 +115,26 @@ class DraemNetwork(TrainedNetwork):
         Channels of the two networks at full resolution.
     defects : TextureDefects
         Draws the defects of a training step.
+    device : str
+        That it will be on. The layout is chosen by it: on CPUs the gradients of these convolutions take twice the time
+        with the channels last, on GPUs less.
     """
 
     trained: nn.ModuleDict
 
-    def __init__(self, reconstruction_width: int, segmentation_width: int, defects: TextureDefects) -> None:
+    def __init__(
+        self, reconstruction_width: int, segmentation_width: int, defects: TextureDefects, *, device: str = "cpu"
+    ) -> None:
         reconstruction = Reconstruction(reconstruction_width).apply(_initialise)
         segmentation = Segmentation(segmentation_width).apply(_initialise)
         super().__init__(None, nn.ModuleDict({"reconstruction": reconstruction, "segmentation": segmentation}))
         self.defects = defects
+        self.layout = torch.contiguous_format if device == "cpu" else torch.channels_last
+
+    def as_images(self, pixels: Tensor) -> Tensor:
+        """Return (N, H, W, 3) uint8 as (N, 3, H, W) float32 in [0, 1]."""
+        images = pixels.permute(0, 3, 1, 2).to(torch.float32, memory_format=self.layout)
+        return images.mul_(1.0 / 255.0)
 
     def reconstruct(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return the reconstruction, (N, 3, H, W), and the logits, (N, 2, H, W), of images in [0, 1]."""
@@ -135,7 +146,7 @@ class DraemNetwork(TrainedNetwork):
 
         Beyond the border the map counts as 0.
         """
-        _, logits = self.reconstruct(_as_images(pixels))
+        _, logits = self.reconstruct(self.as_images(pixels))
         maps = (logits[:, 1] - logits[:, 0]).sigmoid()
         side, reach = _SCORE_WINDOW, _SCORE_WINDOW // 2
         down = functional.avg_pool2d(maps[:, None], (side, 1), stride=1, padding=(reach, 0))
@@ -146,7 +157,7 @@ class DraemNetwork(TrainedNetwork):
         """Return the sum of :meth:`losses` on images with defects drawn into them."""
         device = batch.pixels.device
         drawn = self.defects(batch.pixels.cpu().numpy(), batch.chance)
-        good, texture = (_as_images(torch.from_numpy(pixels).to(device)) for pixels in (drawn.good, drawn.texture))
+        good, texture = (self.as_images(torch.from_numpy(pixels).to(device)) for pixels in (drawn.good, drawn.texture))
         opacity = torch.from_numpy(drawn.opacity).to(device)[:, None]
         return torch.stack(self.losses(good, torch.lerp(good, texture, opacity), opacity > 0.0)).sum()
 
@@ -175,11 +186,6 @@ class DraemNetwork(TrainedNetwork):
             *segmentation.merge[-1].parameters(),
             *segmentation.output.parameters(),
         ]
-
-
-def _as_images(pixels: Tensor) -> Tensor:
-    # The permutation leaves the images in channels-last order, which the convolutions are fastest with.
-    return pixels.permute(0, 3, 1, 2).to(torch.float32) * (1.0 / 255.0)
 
 
 def _pairs(*channels: int) -> list[tuple[int, int]]:
