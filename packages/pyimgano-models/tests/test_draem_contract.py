@@ -11,11 +11,13 @@ from pyimgano.models.draem import Draem
 @parametrize_with_checks(
     {
         "draem": lambda: Draem(
-            input_size=(64, 96),
-            reconstruction_width=2,
-            segmentation_width=2,
-            learning_rate=3e-3,
-            epochs=2,
+            input_size=64,
+            opacity=(0.7, 1.0),
+            rotation=0.0,
+            reconstruction_width=4,
+            segmentation_width=4,
+            learning_rate=1e-2,
+            epochs=6,
             batch_size=4,
             device="cpu",
         ),
