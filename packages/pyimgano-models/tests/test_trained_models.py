@@ -23,6 +23,7 @@ from pyimgano.core.errors import (
 )
 from pyimgano.core.images import read_image
 from pyimgano.models.backbones import resolve_backbone
+from pyimgano.models.draem import Draem
 from pyimgano.models.resampling import resampling_matrix
 from pyimgano.models.reverse_distillation import ReverseDistillation
 from pyimgano.models.reverse_network import BottleneckEmbedding, Decoder, decoder_plan
@@ -48,14 +49,20 @@ def reverse(**parameters) -> ReverseDistillation:
     return ReverseDistillation(**{**small, **parameters})
 
 
+def draem(**parameters) -> Draem:
+    small = {"input_size": 64, "reconstruction_width": 2, "segmentation_width": 2, "learning_rate": 1e-3}
+    return Draem(**{**small, "epochs": 2, "batch_size": 4, "device": "cpu", **parameters})
+
+
 both = pytest.mark.parametrize("make", [stfpm, reverse])
+every = pytest.mark.parametrize("make", [stfpm, reverse, draem])
 
 
 def weights_of(detector) -> dict[str, np.ndarray]:
     return {name: tensor.numpy().copy() for name, tensor in detector._network.trained.state_dict().items()}
 
 
-@both
+@every
 def test_the_same_seed_gives_the_same_losses_and_files_and_another_seed_others(textures, make, tmp_path: Path) -> None:
     first, again, other = (make(seed=seed).fit(textures[:6]) for seed in (0, 0, 1))
     assert first.losses_.tolist() == again.losses_.tolist()
@@ -66,7 +73,7 @@ def test_the_same_seed_gives_the_same_losses_and_files_and_another_seed_others(t
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes(), path.name
 
 
-@both
+@every
 def test_training_neither_uses_nor_changes_the_global_random_states(textures, make) -> None:
     torch.manual_seed(1)
     expected = make().fit(textures[:4]).losses_
@@ -85,7 +92,7 @@ def test_the_loss_falls_while_it_trains(textures, make) -> None:
     assert losses[-1] < 0.6 * losses[0]
 
 
-@both
+@every
 def test_an_outer_loop_trains_the_very_same_model(textures, make) -> None:
     fitted = make(epochs=3).fit(textures[:1])
     driven = make()
@@ -104,7 +111,7 @@ def test_an_outer_loop_trains_the_very_same_model(textures, make) -> None:
     assert driven.infer(textures[4:8]).maps.tobytes() == fitted.infer(textures[4:8]).maps.tobytes()
 
 
-@both
+@every
 def test_scoring_between_steps_changes_no_step(textures, make) -> None:
     def losses(score: bool) -> list[float]:
         detector = make()
@@ -124,7 +131,7 @@ def test_scoring_between_steps_changes_no_step(textures, make) -> None:
     assert losses(score=True) == losses(score=False)
 
 
-@both
+@every
 def test_last_layers_trains_a_part_and_leaves_all_else_as_it_was(textures, make) -> None:
     detector = make().fit(textures[:4])
     before = weights_of(detector)
@@ -137,7 +144,11 @@ def test_last_layers_trains_a_part_and_leaves_all_else_as_it_was(textures, make)
     detector.finish_training(textures[:8])
     after = weights_of(detector)
     changed = {name for name in before if not np.array_equal(before[name], after[name])}
-    part = ("network.body.blocks.3.", "network.body.blocks.4.") if make is stfpm else ("decoder.stages.2.",)
+    part = {
+        stfpm: ("network.body.blocks.3.", "network.body.blocks.4."),
+        reverse: ("decoder.stages.2.",),
+        draem: ("segmentation.up.4.", "segmentation.merge.4.", "segmentation.output."),
+    }[make]
     assert changed
     assert all(name.startswith(part) for name in changed), changed
     assert any("running_mean" in name for name in changed)
@@ -162,11 +173,11 @@ def test_a_mode_that_is_unknown_or_has_no_layers_is_refused() -> None:
         stfpm(layers=["blocks.2"]).trainable("last-layers")
 
 
-@both
+@every
 def test_a_loss_that_is_not_finite_stops_with_the_step_and_leaves_nothing_fitted(textures, make) -> None:
     detector = make(epochs=4).fit(textures[:4])
     with pytest.raises(PyimganoError, match=r"the loss is (nan|inf) at step [2-9]|not finite after step") as caught:
-        detector.set_params(learning_rate=1e38).fit(textures[:4])
+        detector.set_params(learning_rate=1e37).fit(textures[:4])
     assert "smaller learning_rate" in (caught.value.hint or "")
     with pytest.raises(NotFittedError):
         detector.decision_function(textures[:1])
@@ -225,7 +236,7 @@ def test_training_reads_images_when_their_batch_comes(textures) -> None:
     batches.close()
 
 
-@both
+@every
 def test_fewer_images_than_a_batch_are_enough(textures, make) -> None:
     for count in (1, 3):
         detector = make(batch_size=16).fit(textures[:count])
@@ -238,7 +249,7 @@ def test_an_image_that_is_none_is_named_by_its_own_place(textures) -> None:
         stfpm().fit([*textures[:3], np.zeros((4, 4, 7), np.uint8), *textures[3:6]])
 
 
-@both
+@every
 def test_only_what_was_trained_is_saved_and_it_scores_the_same_bits_in_another_process(
     textures, make, tmp_path: Path
 ) -> None:
@@ -345,6 +356,13 @@ def test_the_decoder_gives_features_of_the_teachers_shape_and_sign(backbone) -> 
         (stfpm, {"seed": -1}, "seed = -1"),
         (stfpm, {"batch_size": 0}, "batch_size = 0"),
         (stfpm, {"layers": ["blocks.9"]}, "no layer"),
+        (draem, {"input_size": 80}, "input_size = 80"),
+        (draem, {"input_size": [64, 32]}, r"input_size = \[64, 32\]"),
+        (draem, {"opacity": (0.5, 0.2)}, "opacity = "),
+        (draem, {"opacity": 0.5}, "opacity = 0.5"),
+        (draem, {"rotation": -1}, "rotation = -1"),
+        (draem, {"anomaly_source_dir": 3}, "anomaly_source_dir = 3"),
+        (draem, {"segmentation_width": 0}, "segmentation_width = 0"),
         (reverse, {"map_sigma": -1.0}, "map_sigma = -1.0"),
         (reverse, {"input_size": 72}, "input_size = 72"),
         (reverse, {"input_size": 32}, "input_size = 32"),
@@ -361,8 +379,10 @@ def test_parameters_out_of_range_are_refused_with_what_is_allowed(make, paramete
 def test_checking_parameters_imports_no_deep_learning_library() -> None:
     code = (
         "import sys\n"
+        "from pyimgano.models.draem import Draem\n"
         "from pyimgano.models.reverse_distillation import ReverseDistillation\n"
         "from pyimgano.models.stfpm import STFPM\n"
+        "Draem().validate()\n"
         "STFPM().validate()\n"
         "ReverseDistillation().validate()\n"
         "heavy = ('torch', 'onnxruntime', 'cv2', 'sklearn', 'scipy', 'timm')\n"

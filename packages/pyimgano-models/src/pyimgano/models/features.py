@@ -37,6 +37,7 @@ __all__ = [
     "efficientnet_lite0",
     "reopen_extractor",
     "timm",
+    "torch_device",
     "torchvision",
 ]
 
@@ -387,6 +388,17 @@ def _size(backbone: Backbone, input_size: Union[int, Sequence[int]]) -> tuple[in
             allowed=f"multiples of {patch}, the side of its patches: {below} or {above}",
         )
     return size
+
+
+def torch_device(device: str) -> str:
+    """Return the torch device that the option ``device`` means here: ``"cpu"``, ``"cuda"`` or ``"cuda:<n>"``.
+
+    Raises
+    ------
+    ParameterError
+        When it is unknown, or torch sees no CUDA device.
+    """
+    return _place("torch", device)[0]
 
 
 def _place(runtime: str, device: str) -> tuple[str, str]:

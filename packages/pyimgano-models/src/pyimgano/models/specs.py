@@ -33,6 +33,17 @@ MODELS = (
         pixel_map=True,
     ),
     ModelSpec(
+        name="draem",
+        summary="DRAEM: drawn defects are taken out by one network, and found by another that compares; no backbone",
+        factory="pyimgano.models.draem:Draem",
+        tags=("deep", "trained", "reconstruction", "synthetic-defects", "pixel"),
+        requires=(TORCH,),
+        paper="Zavrtanik, Kristan & Skočaj, DRÆM – A discriminatively trained reconstruction embedding for surface "
+        "anomaly detection, ICCV 2021, arXiv 2108.07610",
+        pixel_map=True,
+        finetune=True,
+    ),
+    ModelSpec(
         name="musc",
         summary="MuSc: unlabelled images score each other; needs no good images, most must be good at most places",
         factory="pyimgano.models.musc:Musc",

@@ -44,7 +44,14 @@ class TrainedNetwork(nn.Module, ABC):
         In eval mode, without gradients; it stays so, and is not saved.
     trained : Module
         Everything that is trained or learned otherwise (buffers), and saved.
+
+    Attributes
+    ----------
+    layout : memory_format
+        Of the weights of its convolutions.
     """
+
+    layout: torch.memory_format = torch.channels_last
 
     def __init__(self, teacher: Optional[nn.Module], trained: nn.Module) -> None:
         super().__init__()
