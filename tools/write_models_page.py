@@ -1,0 +1,182 @@
+"""Write ``docs/models.md`` from the specs of the models and the runs that are kept in ``benchmarks/models``.
+
+::
+
+    python tools/write_models_page.py
+    python tools/write_models_page.py --check
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any, Optional
+
+from pyimgano.core.creation import create_model
+from pyimgano.core.parameters import describe_parameters
+from pyimgano.models.specs import MODELS
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "models.md"
+RUNS = ROOT / "benchmarks" / "models"
+
+HEAD = """# Models
+
+Written by `python tools/write_models_page.py`; do not edit. `pyimgano models info NAME` shows a model's parameters and what
+it needs; its docstring names the equations it follows, and what differs from the paper and why.
+
+Every model runs in every command. Those that train learn by gradients: `pyimgano train` gives them their paper's length
+unless told otherwise, the recipe `micro-finetune` a short, measured one (see [training](training.md)).
+
+{models}
+
+## Measured
+
+Each row is one run of the recipe `industrial-adapt`, made by `python -m benchmarks.model_runs` and kept in
+[benchmarks/models](../benchmarks/models) with its config and reports. Read them as what two cores reach in minutes, not as what
+a model can do: trained models get a short training at 128 pixels, far from their papers' lengths, and all have the embedded
+EfficientNet-Lite0 where their papers have larger networks (DRÆM, which has none, is made narrower).
+
+{conditions}
+
+*fit* is the time of fitting or training (per category), *image* that of one image at a time, from array to score and map,
+*memory* the peak of the whole process of the run, libraries included. AUROC and AUPRO (up to a false-positive rate of 0.3)
+have their {confidence} % intervals where they have one. `–`: not defined there.
+
+### Solar cells (ELPV, mono): {elpv_images}
+
+Real cells with real defects; no masks, so there are no pixel metrics.
+
+{elpv}
+
+### Textures: {texture_images}
+
+Photographs with painted defects whose masks are known; means over the categories. They prove that a model places what it finds;
+how good it is, only real defects can tell.
+
+{textures}
+"""
+
+
+def page() -> str:
+    """Return the page."""
+    runs = {path.parent.name + "/" + path.stem: _load(path) for path in sorted(RUNS.glob("*/*.json"))}
+    tables = {
+        name: _table([run for key, run in runs.items() if key.startswith(name + "/")]) for name in ("elpv", "textures")
+    }
+    confidences = {
+        metric["confidence"]
+        for run in runs.values()
+        for part in run["categories"]
+        for metric in [part["metrics"]["image_auroc"]]
+    }
+    return HEAD.format(
+        models=_models(),
+        conditions=_conditions(list(runs.values())),
+        confidence=round(100 * confidences.pop()),
+        elpv_images=_images(runs, "elpv"),
+        texture_images=_images(runs, "textures"),
+        **tables,
+    )
+
+
+def _load(path: Path) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return loaded
+
+
+def _models() -> str:
+    lines = ["| name | what it is | paper | trains in the modes |", "| --- | --- | --- | --- |"]
+    for spec in MODELS:
+        modes = getattr(create_model(spec.name), "modes", ()) if spec.finetune else ()
+        paper = (spec.paper or "–").rstrip(".")
+        lines.append(
+            f"| `{spec.name}` | {spec.summary} | {paper} | {', '.join(f'`{mode}`' for mode in modes) or '–'} |"
+        )
+    return "\n".join(lines)
+
+
+def _conditions(runs: list[dict[str, Any]]) -> str:
+    machines = sorted({f"{run['machine']['cpu']}, {run['threads']} threads" for run in runs})
+    python = sorted({run["machine"]["python"] for run in runs})
+    versions = sorted({f"{name} {version}" for run in runs for name, version in run["versions"].items()})
+    busy = max(run["other_cores"] for run in runs)
+    return "\n".join(
+        [
+            f"- Machine: {'; '.join(machines)}; at most {busy:.2f} cores were busy with other work meanwhile.",
+            f"- Python {', '.join(python)}; {', '.join(versions)}.",
+        ]
+    )
+
+
+def _images(runs: dict[str, dict[str, Any]], dataset: str) -> str:
+    run = next(run for key, run in runs.items() if key.startswith(dataset + "/"))
+    parts = [part["data"] for part in run["categories"]]
+    counts = [sum(part[key] for part in parts) for key in ("n_fit", "n_calibration", "n_test_good", "n_test_defective")]
+    of = f"{len(parts)} categories, " if len(parts) > 1 else ""
+    return f"{of}{counts[0]} good images to fit on, {counts[1]} to calibrate on, {counts[2]} good + {counts[3]} defective to test"
+
+
+def _table(runs: list[dict[str, Any]]) -> str:
+    lines = [
+        "| model | image AUROC | AUPRO | overkill | escape | fit | image | memory | parameters |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for run in sorted(runs, key=lambda run: str(run["model"])):
+        parts = run["categories"]
+        fit = sum(part["timing"]["fit_seconds"] for part in parts) / len(parts)
+        cells = [
+            f"`{run['model']}`",
+            *(_metric(parts, name) for name in ("image_auroc", "pixel_aupro")),
+            *(_share(parts, name) for name in ("overkill", "escape")),
+            f"{fit:.1f} s" if fit < 100 else f"{fit / 60:.1f} min",
+            f"{run['latency_ms_median']:.0f} ms",
+            f"{run['peak_mb']} MB",
+            _parameters(run),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _metric(parts: list[dict[str, Any]], name: str) -> str:
+    metrics = [part["metrics"].get(name) or {"value": None} for part in parts]
+    values = [metric["value"] for metric in metrics if metric["value"] is not None]
+    if not values:
+        return "–"
+    mean = f"{sum(values) / len(values):.3f}"
+    interval = metrics[0].get("interval") if len(parts) == 1 else None
+    return f"{mean} ({interval[0]:.3f}–{interval[1]:.3f})" if interval else mean
+
+
+def _share(parts: list[dict[str, Any]], name: str) -> str:
+    metrics = [part["metrics"][name] for part in parts]
+    count: Optional[int] = sum(metric["count"] for metric in metrics)
+    return f"{count}/{sum(next(iter(metric['n'].values())) for metric in metrics)}"
+
+
+def _parameters(run: dict[str, Any]) -> str:
+    """Return what was set, without what says the model's default again."""
+    known = describe_parameters(type(create_model(run["model"])))
+    set_here = {key: value for key, value in run["params"].items() if known[key]["default"] != value}
+    return ", ".join(f"{key} {value}" for key, value in set_here.items()) or "defaults"
+
+
+def main() -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--check", action="store_true", help="change nothing; fail when the page is not up to date")
+    options = parser.parse_args()
+    text = page()
+    if options.check:
+        if not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != text:
+            print("docs/models.md is not up to date: python tools/write_models_page.py", file=sys.stderr)
+            return 1
+        return 0
+    PAGE.write_text(text, encoding="utf-8", newline="\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
