@@ -1,4 +1,4 @@
-"""The parts of flows: their determinants are those of autograd's Jacobians, and what they are made of is as documented."""
+"""Parts of flows: their determinants are those of autograd's Jacobians, and they are made as documented."""
 
 from __future__ import annotations
 

@@ -13,7 +13,9 @@ from pyimgano.models.specs import COMPONENTS, MODELS
 
 OURS = {
     "anomaly-dino",
+    "cflow",
     "dfm",
+    "fastflow",
     "musc",
     "padim",
     "patchcore",

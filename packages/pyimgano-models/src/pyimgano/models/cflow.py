@@ -125,7 +125,7 @@ class CFlow(FrozenBackboneDetector):
         """Return the paper's optimiser for parameters that :meth:`trainable` gave."""
         from torch.optim import Adam
 
-        return Adam(parameters, lr=float(self.learning_rate))
+        return Adam(parameters, lr=float(self.learning_rate), fused=True)
 
     def learning_rate_factor(self, done: float) -> float:
         """Return the schedule of the paper's code: a linear warm-up, then a cosine in steps; see the base class.

@@ -78,7 +78,7 @@ class CouplingBlock(nn.Module):
         """
         fixed, moved = x.split((self.passive, self.active), dim=1)
         seen = fixed if condition is None else torch.cat((fixed, condition), dim=1)
-        raw, shift = (DAMPING * self.subnet(seen)).split((self.active, self.active), dim=1)
+        raw, shift = self.subnet(seen).mul_(DAMPING).split((self.active, self.active), dim=1)
         log_scale = self.clamp * torch.tanh(raw)
         coupled = torch.cat((fixed, torch.addcmul(shift, moved, log_scale.exp())), dim=1)
         scale = 0.1 * functional.softplus(self.global_scale, beta=0.5)

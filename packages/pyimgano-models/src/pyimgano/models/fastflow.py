@@ -132,7 +132,7 @@ class FastFlow(FrozenBackboneDetector):
         """Return the paper's optimiser for parameters that :meth:`trainable` gave."""
         from torch.optim import Adam
 
-        return Adam(parameters, lr=float(self.learning_rate), weight_decay=1e-5)
+        return Adam(parameters, lr=float(self.learning_rate), weight_decay=1e-5, fused=True)
 
     def _build_network(self, teacher: PixelNetwork) -> TrainedNetwork:
         from pyimgano.models.fastflow_network import FastFlows
