@@ -35,8 +35,8 @@ def pair(request, reference, solar_cells, load_block):
     for norm, flow, their_norm, their_flow in zip(
         network.trained["norms"], network.trained["flows"], theirs.norms, theirs.fast_flow_blocks
     ):
-        their_norm.weight.data.copy_(norm.weight.detach().permute(2, 0, 1))
-        their_norm.bias.data.copy_(norm.bias.detach().permute(2, 0, 1))
+        their_norm.weight.data.copy_(norm.weight.detach())
+        their_norm.bias.data.copy_(norm.bias.detach())
         assert len(their_flow.module_list) == len(flow.blocks) == 8
         for block, their_block in zip(flow.blocks, their_flow.module_list):
             load_block(block, their_block)
@@ -84,7 +84,7 @@ def test_the_loss_is_the_references_without_the_determinant_of_the_learned_scale
     # Gradients to 1e-2: where a ReLU's input is next to zero, rounding decides whether its gradient passes.
     for norm, scale in zip(ours._network.trained["norms"], scales):
         counted = scale.grad - 1.0 / scale.detach()
-        assert float((norm.weight.grad.permute(2, 0, 1) - counted).norm() / counted.norm()) <= 1e-2
+        assert float((norm.weight.grad - counted).norm() / counted.norm()) <= 1e-2
     for flow, their_flow in zip(ours._network.trained["flows"], theirs.fast_flow_blocks):
         for block, their_block in zip(flow.blocks, their_flow.module_list):
             for name in ("subnet.0.weight", "subnet.2.bias", "global_scale", "global_offset"):

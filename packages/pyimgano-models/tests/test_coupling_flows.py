@@ -94,12 +94,12 @@ def test_the_determinant_of_learned_scales_is_that_of_the_norms_jacobian_over_th
     with torch.no_grad():
         norm.weight.normal_()
     normal = torch.randn(1, 3, 2, 2, dtype=torch.float64)
-    expected = jacobian_log_det(lambda x: x * norm.weight.permute(2, 0, 1) + norm.bias.permute(2, 0, 1), normal)
+    expected = jacobian_log_det(lambda x: x * norm.weight + norm.bias, normal)
     assert float(norm.log_det().detach()) == pytest.approx(expected, rel=1e-9)
     x = torch.randn(2, 3, 2, 2, dtype=torch.float64)
     flat = x.flatten(1)
     standard = (flat - flat.mean(1, keepdim=True)) / (flat.var(1, keepdim=True, correction=0) + 1e-5).sqrt()
-    expected_maps = standard.view_as(x) * norm.weight.permute(2, 0, 1) + norm.bias.permute(2, 0, 1)
+    expected_maps = standard.view_as(x) * norm.weight + norm.bias
     assert torch.allclose(norm(x), expected_maps)
 
 

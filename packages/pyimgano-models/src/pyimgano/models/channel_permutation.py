@@ -32,7 +32,7 @@ class ChannelPermutation(nn.Module):
         self.register_buffer("order", torch.randperm(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Permute (N, C) or (N, C, h, w); what has four axes comes back in channels-last order."""
+        """Permute (N, C) or (N, C, h, w)."""
         permuted: Tensor = _Permute.apply(x, self.order)
         return permuted
 
@@ -55,6 +55,8 @@ class _Permute(torch.autograd.Function):
 
 
 def _gather(x: Tensor, order: Tensor) -> Tensor:
-    # As rows of channels: with channels-last images these are contiguous, and nothing is copied twice.
+    if x.is_contiguous():
+        return x.index_select(1, order)  # whole planes are copied
+    # As rows of channels, which are contiguous in channels-last images.
     last = x.movedim(1, -1)
     return last.reshape(-1, len(order)).index_select(1, order).view(last.shape).movedim(-1, 1)
