@@ -84,6 +84,24 @@ def as_input() -> Callable[[list[np.ndarray]], Any]:
 
 
 @pytest.fixture(scope="session")
+def load_block() -> Callable[[Any, Any], None]:
+    """Return a function that copies one of our coupling blocks into one of the reference."""
+
+    def load(ours: Any, theirs: Any) -> None:
+        import torch
+
+        theirs.subnet.load_state_dict(ours.subnet.state_dict())
+        theirs.global_scale.data.copy_(ours.global_scale.detach().view_as(theirs.global_scale))
+        theirs.global_offset.data.copy_(ours.global_offset.detach().view_as(theirs.global_offset))
+        order = ours.permutation.order
+        rows = torch.eye(len(order))[order]  # row i has its one at order[i]
+        theirs.w_perm.data.copy_(rows.view_as(theirs.w_perm))
+        theirs.w_perm_inv.data.copy_(rows.T.view_as(theirs.w_perm_inv))
+
+    return load
+
+
+@pytest.fixture(scope="session")
 def relative_difference() -> Callable[[np.ndarray, np.ndarray], float]:
     """Return max |a - b| / max |b| as a function."""
 

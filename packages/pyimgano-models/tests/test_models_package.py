@@ -13,8 +13,10 @@ from pyimgano.models.specs import COMPONENTS, MODELS
 
 OURS = {
     "anomaly-dino",
+    "cflow",
     "dfm",
     "draem",
+    "fastflow",
     "musc",
     "padim",
     "patchcore",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import re
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -23,11 +25,16 @@ from pyimgano.core.errors import (
 )
 from pyimgano.core.images import read_image
 from pyimgano.models.backbones import resolve_backbone
+from pyimgano.models.cflow import CFlow
 from pyimgano.models.draem import Draem
+from pyimgano.models.efficient_ad import EfficientAd
+from pyimgano.models.fastflow import FastFlow
 from pyimgano.models.resampling import resampling_matrix
 from pyimgano.models.reverse_distillation import ReverseDistillation
 from pyimgano.models.reverse_network import BottleneckEmbedding, Decoder, decoder_plan
+from pyimgano.models.simplenet import SimpleNet
 from pyimgano.models.stfpm import STFPM
+from pyimgano.models.supersimplenet import SuperSimpleNet
 
 
 @pytest.fixture(scope="module")
@@ -41,12 +48,21 @@ def textures() -> list[np.ndarray]:
 
 
 def stfpm(**parameters) -> STFPM:
-    return STFPM(**{"input_size": 64, "epochs": 2, "batch_size": 4, "device": "cpu", **parameters})
+    return STFPM(**{**SMALL, **parameters})
 
 
 def reverse(**parameters) -> ReverseDistillation:
-    small = {"backbone": "efficientnet-lite0", "input_size": 64, "epochs": 2, "batch_size": 4, "device": "cpu"}
-    return ReverseDistillation(**{**small, **parameters})
+    return ReverseDistillation(**{**SMALL, **parameters})
+
+
+def fastflow(**parameters) -> FastFlow:
+    small = {**SMALL, "flow_steps": 2, "learning_rate": 5e-3}
+    return FastFlow(**{**small, **parameters})
+
+
+def cflow(**parameters) -> CFlow:
+    small = {**SMALL, "coupling_blocks": 2, "fibres": 32, "learning_rate": 2e-3}
+    return CFlow(**{**small, **parameters})
 
 
 def draem(**parameters) -> Draem:
@@ -54,8 +70,34 @@ def draem(**parameters) -> Draem:
     return Draem(**{**small, "epochs": 2, "batch_size": 4, "device": "cpu", **parameters})
 
 
-both = pytest.mark.parametrize("make", [stfpm, reverse])
-every = pytest.mark.parametrize("make", [stfpm, reverse, draem])
+def efficient(epochs: int = 2, **parameters) -> EfficientAd:
+    """Return one whose ``epochs`` are steps: no test here has more images than a batch."""
+    small = {"backbone": "efficientnet-lite0", "layers": ["blocks.2"], "input_size": 64, "batch_size": 4}
+    return EfficientAd(**{**small, "steps": epochs, "device": "cpu", **parameters})
+
+
+def simplenet(**parameters) -> SimpleNet:
+    return SimpleNet(**{"noise_sigma": 4.0, "learning_rate": 2e-3, **SMALL, **parameters})
+
+
+def supersimplenet(**parameters) -> SuperSimpleNet:
+    return SuperSimpleNet(**{"noise_sigma": 0.5, **SMALL, **parameters})
+
+
+SMALL = {"backbone": "efficientnet-lite0", "input_size": 64, "epochs": 2, "batch_size": 4, "device": "cpu"}
+LAST_LAYERS = {
+    stfpm: r"network\.body\.blocks\.[34]\.",
+    reverse: r"decoder\.stages\.2\.",
+    fastflow: r"flows\.\d\.blocks\.1\.",
+    cflow: r"decoders\.\d\.blocks\.1\.|peaks\.",
+    draem: r"segmentation\.(up\.4|merge\.4|output)\.",
+    efficient: r"student\.convs\.3\.|autoencoder\.decoder\.7\.|scale\.levels",
+    simplenet: r"discriminator\.",
+    supersimplenet: r"(discriminator|classifier)\.",
+}
+every = pytest.mark.parametrize("make", LAST_LAYERS)
+# DRAEM draws other defects at each step, whose losses differ more than a few steps change: its own tests compare.
+settled = pytest.mark.parametrize("make", [make for make in LAST_LAYERS if make is not draem])
 
 
 def weights_of(detector) -> dict[str, np.ndarray]:
@@ -85,11 +127,13 @@ def test_training_neither_uses_nor_changes_the_global_random_states(textures, ma
     assert np.random.get_state()[1].tobytes() == before[1]
 
 
-@both
+@settled
 def test_the_loss_falls_while_it_trains(textures, make) -> None:
-    losses = make(epochs=8).fit(textures[:4]).losses_
-    assert len(losses) == 8
-    assert losses[-1] < 0.6 * losses[0]
+    # EfficientAD's loss is that of the hardest features, which change; at the paper's rate it takes many more steps.
+    slow = make is efficient
+    losses = (make(epochs=16, learning_rate=1e-3) if slow else make(epochs=8)).fit(textures[:4]).losses_
+    assert len(losses) == (16 if slow else 8)
+    assert losses[-1] < (0.75 if slow else 0.6) * losses[0]
 
 
 @every
@@ -97,8 +141,12 @@ def test_an_outer_loop_trains_the_very_same_model(textures, make) -> None:
     fitted = make(epochs=3).fit(textures[:1])
     driven = make()
     optimizer = driven.make_optimizer(driven.trainable("full"))
+    driven.begin_training(textures[:1])
+    rates = [group["lr"] for group in optimizer.param_groups]
     losses = []
-    for _ in range(3):
+    for step in range(3):
+        for group, rate in zip(optimizer.param_groups, rates):
+            group["lr"] = rate * driven.learning_rate_factor(step / 3)
         loss = driven.training_step(textures[:1])
         losses.append(float(loss.detach()))
         optimizer.zero_grad()
@@ -116,6 +164,7 @@ def test_scoring_between_steps_changes_no_step(textures, make) -> None:
     def losses(score: bool) -> list[float]:
         detector = make()
         optimizer = detector.make_optimizer(detector.trainable())
+        detector.begin_training(textures[:4])
         found = []
         for _ in range(3):
             loss = detector.training_step(textures[:4])
@@ -132,6 +181,32 @@ def test_scoring_between_steps_changes_no_step(textures, make) -> None:
 
 
 @every
+def test_training_that_was_interrupted_goes_on_as_if_it_had_not_been(textures, make) -> None:
+    def steps(detector, optimizer, count: int) -> list[float]:
+        losses = []
+        for _ in range(count):
+            loss = detector.training_step(textures[:4])
+            losses.append(float(loss.detach()))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        return losses
+
+    whole = make()
+    optimizer = whole.make_optimizer(whole.trainable("full"))
+    first = steps(whole, optimizer, 2)
+    state = {name: array.copy() for name, array in whole.training_state().items()}
+    of_optimizer = copy.deepcopy(optimizer.state_dict())
+    last = steps(whole, optimizer, 2)
+    resumed = make()
+    optimizer = resumed.make_optimizer(resumed.trainable("full"))
+    resumed.set_training_state(state)
+    optimizer.load_state_dict(of_optimizer)
+    assert steps(resumed, optimizer, 2) == last
+    assert not set(first) & set(last)
+
+
+@every
 def test_last_layers_trains_a_part_and_leaves_all_else_as_it_was(textures, make) -> None:
     detector = make().fit(textures[:4])
     before = weights_of(detector)
@@ -144,14 +219,10 @@ def test_last_layers_trains_a_part_and_leaves_all_else_as_it_was(textures, make)
     detector.finish_training(textures[:8])
     after = weights_of(detector)
     changed = {name for name in before if not np.array_equal(before[name], after[name])}
-    part = {
-        stfpm: ("network.body.blocks.3.", "network.body.blocks.4."),
-        reverse: ("decoder.stages.2.",),
-        draem: ("segmentation.up.4.", "segmentation.merge.4.", "segmentation.output."),
-    }[make]
     assert changed
-    assert all(name.startswith(part) for name in changed), changed
-    assert any("running_mean" in name for name in changed)
+    assert all(re.match(LAST_LAYERS[make], name) for name in changed), changed
+    normalised = any("running_mean" in name and re.match(LAST_LAYERS[make], name) for name in before)
+    assert any("running_mean" in name for name in changed) == normalised
 
 
 def test_last_layers_of_a_student_of_another_library_are_its_deepest_stage(textures) -> None:
@@ -177,7 +248,7 @@ def test_a_mode_that_is_unknown_or_has_no_layers_is_refused() -> None:
 def test_a_loss_that_is_not_finite_stops_with_the_step_and_leaves_nothing_fitted(textures, make) -> None:
     detector = make(epochs=4).fit(textures[:4])
     with pytest.raises(PyimganoError, match=r"the loss is (nan|inf) at step [2-9]|not finite after step") as caught:
-        detector.set_params(learning_rate=1e37).fit(textures[:4])
+        detector.set_params(learning_rate=1e38 if make in (stfpm, reverse) else 1e30).fit(textures[:4])
     assert "smaller learning_rate" in (caught.value.hint or "")
     with pytest.raises(NotFittedError):
         detector.decision_function(textures[:1])
@@ -273,7 +344,7 @@ def test_only_what_was_trained_is_saved_and_it_scores_the_same_bits_in_another_p
     assert done.stdout == (expected.image_scores.tobytes() + expected.maps.tobytes()).hex()
 
 
-@both
+@every
 def test_a_loaded_detector_trains_on_from_where_it_was(textures, make, tmp_path: Path) -> None:
     detector = make().fit(textures[:4])
     detector.save(tmp_path)
@@ -321,6 +392,65 @@ def test_stfpms_map_is_the_product_of_the_halved_squared_distances(textures) -> 
     assert scores.image_scores[0] == scores.maps.max()
 
 
+def test_fastflows_map_is_the_mean_of_the_layers_negative_densities_of_what_the_flows_give(textures) -> None:
+    detector = fastflow().fit(textures[:4])
+    image = textures[8]
+    network = detector._network
+    with torch.no_grad():
+        layers = []
+        for features, norm, flow in zip(
+            network.teacher(torch.from_numpy(image[None])), network.trained["norms"], network.trained["flows"]
+        ):
+            density = torch.exp(-0.5 * flow(norm(features))[0].square().mean(dim=1, keepdim=True))
+            layers.append(
+                -torch.nn.functional.interpolate(density, size=(64, 64), mode="bilinear", align_corners=False)
+            )
+    scores = detector.infer([image])
+    np.testing.assert_allclose(scores.maps[0], torch.stack(layers).mean(dim=0)[0, 0].numpy(), rtol=1e-4)
+    assert scores.image_scores[0] == scores.maps.max()
+
+
+def test_cflows_map_is_what_the_layers_likelihoods_over_their_peaks_lack_of_their_number(textures) -> None:
+    detector = cflow(epochs=4).fit(textures[:4])
+    network = detector._network
+    with torch.no_grad():
+        seen = network(torch.from_numpy(np.stack(textures[:4])))
+        peaks = [float(layer.max()) for layer in seen]
+        total = torch.zeros(1, 1, 64, 64)
+        for layer, peak in zip(network(torch.from_numpy(textures[8][None])), peaks):
+            likelihood = (layer - peak).exp()[:, None]
+            total += torch.nn.functional.interpolate(likelihood, size=(64, 64), mode="bilinear", align_corners=True)
+    np.testing.assert_allclose(detector._peaks.numpy(), peaks, rtol=1e-5)
+    scores = detector.infer([textures[8]])
+    np.testing.assert_allclose(scores.maps[0], 3.0 - total[0, 0].numpy(), rtol=1e-4, atol=1e-4)
+    assert scores.image_scores[0] == scores.maps.max()
+
+
+def test_cflows_peaks_are_those_of_held_out_images_where_there_are_any(textures) -> None:
+    detector = cflow().fit(textures[:4])
+    with_training_images = detector._peaks.clone()
+    detector.finish_training(textures[:4], textures[6:8])
+    with torch.no_grad():
+        expected = [float(layer.max()) for layer in detector._network(torch.from_numpy(np.stack(textures[6:8])))]
+    np.testing.assert_allclose(detector._peaks.numpy(), expected, rtol=1e-5)
+    assert not torch.allclose(detector._peaks, with_training_images)
+
+
+def test_a_step_of_cflow_draws_so_many_vectors_and_takes_all_where_there_are_fewer(textures) -> None:
+    def losses(fibres: int) -> list[float]:
+        detector = cflow(fibres=fibres)
+        detector.trainable()
+        return [float(detector.training_step(textures[:4]).detach()) for _ in range(2)]
+
+    everything, more = losses(4 * 8 * 8), losses(1000)
+    assert everything == more
+    assert everything[0] == everything[1]
+    drawn = losses(16)
+    assert drawn[0] != drawn[1]
+    assert drawn == losses(16)
+    np.testing.assert_allclose(drawn, everything[0], rtol=0.5)
+
+
 def test_interpolation_between_corners_is_pytorchs() -> None:
     grid = np.random.default_rng(0).normal(size=(4, 7))
     ours = resampling_matrix(4, 33, "bilinear-corners") @ grid @ resampling_matrix(7, 64, "bilinear-corners").T
@@ -356,6 +486,11 @@ def test_the_decoder_gives_features_of_the_teachers_shape_and_sign(backbone) -> 
         (stfpm, {"seed": -1}, "seed = -1"),
         (stfpm, {"batch_size": 0}, "batch_size = 0"),
         (stfpm, {"layers": ["blocks.9"]}, "no layer"),
+        (fastflow, {"flow_steps": 0}, "flow_steps = 0"),
+        (fastflow, {"hidden_ratio": 0.0}, "hidden_ratio = 0.0"),
+        (fastflow, {"conv3x3_only": 1}, "conv3x3_only = 1"),
+        (cflow, {"coupling_blocks": 0}, "coupling_blocks = 0"),
+        (cflow, {"fibres": 1.5}, "fibres = 1.5"),
         (draem, {"input_size": 80}, "input_size = 80"),
         (draem, {"input_size": [64, 32]}, r"input_size = \[64, 32\]"),
         (draem, {"opacity": (0.5, 0.2)}, "opacity = "),
@@ -379,12 +514,17 @@ def test_parameters_out_of_range_are_refused_with_what_is_allowed(make, paramete
 def test_checking_parameters_imports_no_deep_learning_library() -> None:
     code = (
         "import sys\n"
+        "from pyimgano.models.cflow import CFlow\n"
         "from pyimgano.models.draem import Draem\n"
+        "from pyimgano.models.efficient_ad import EfficientAd\n"
+        "from pyimgano.models.fastflow import FastFlow\n"
         "from pyimgano.models.reverse_distillation import ReverseDistillation\n"
+        "from pyimgano.models.simplenet import SimpleNet\n"
         "from pyimgano.models.stfpm import STFPM\n"
-        "Draem().validate()\n"
-        "STFPM().validate()\n"
-        "ReverseDistillation().validate()\n"
+        "from pyimgano.models.supersimplenet import SuperSimpleNet\n"
+        "every = (CFlow, Draem, EfficientAd, FastFlow, ReverseDistillation, SimpleNet, STFPM, SuperSimpleNet)\n"
+        "for detector in every:\n"
+        "    detector().validate()\n"
         "heavy = ('torch', 'onnxruntime', 'cv2', 'sklearn', 'scipy', 'timm')\n"
         "sys.exit(' '.join(name for name in heavy if name in sys.modules) or None)\n"
     )

@@ -221,10 +221,10 @@ def describe_backbone(name: str) -> dict[str, Any]:
     }
 
 
-def pyramid_layers(backbone: Backbone) -> Optional[tuple[str, ...]]:
-    """Return the last layers of stride 4, 8 and 16; None unless all three exist."""
+def pyramid_layers(backbone: Backbone, strides: Sequence[int] = (4, 8, 16)) -> Optional[tuple[str, ...]]:
+    """Return the last layer of each stride; None unless all exist."""
     last = {layer.stride: layer.name for layer in backbone.layers}
-    return (last[4], last[8], last[16]) if all(stride in last for stride in (4, 8, 16)) else None
+    return tuple(last[stride] for stride in strides) if all(stride in last for stride in strides) else None
 
 
 def strides_8_and_16(layers: Sequence[Layer]) -> tuple[str, ...]:

@@ -23,6 +23,17 @@ MODELS = (
         pixel_map=True,
     ),
     ModelSpec(
+        name="cflow",
+        summary="CFLOW: flows that learn how likely a feature vector of a good image is at its position",
+        factory="pyimgano.models.cflow:CFlow",
+        tags=("deep", "trained", "flow", "pixel", "aligned"),
+        requires=(TORCH,),
+        paper="Gudovskiy et al., CFLOW-AD: Real-Time Unsupervised Anomaly Detection with Localization via "
+        "Conditional Normalizing Flows, WACV 2022, arXiv 2107.12571",
+        pixel_map=True,
+        finetune=True,
+    ),
+    ModelSpec(
         name="dfm",
         summary="DFM: what pooled deep features lack in the good images' principal components, or their Gaussian",
         factory="pyimgano.models.dfm:Dfm",
@@ -40,6 +51,17 @@ MODELS = (
         requires=(TORCH,),
         paper="Zavrtanik, Kristan & Skočaj, DRÆM – A discriminatively trained reconstruction embedding for surface "
         "anomaly detection, ICCV 2021, arXiv 2108.07610",
+        pixel_map=True,
+        finetune=True,
+    ),
+    ModelSpec(
+        name="fastflow",
+        summary="FastFlow: two-dimensional flows that learn how likely the features of good images are",
+        factory="pyimgano.models.fastflow:FastFlow",
+        tags=("deep", "trained", "flow", "pixel"),
+        requires=(TORCH,),
+        paper="Yu et al., FastFlow: Unsupervised Anomaly Detection and Localization via 2D Normalizing Flows, 2021, "
+        "arXiv 2111.07677",
         pixel_map=True,
         finetune=True,
     ),

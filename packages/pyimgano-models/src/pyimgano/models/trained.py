@@ -406,11 +406,13 @@ class TrainedDetector(BaseDetector, ABC):
         from pyimgano.models.lora import merged_state
 
         assert self._network is not None
-        return {**_arrays(merged_state(self._network.trained)), LOSSES: self.losses_}, self._network_facts()
+        arrays = _arrays(merged_state(self._network.trained))
+        return {**arrays, LOSSES: self.losses_}, {**self._network_facts(), STEPS: self._steps}
 
     def _set_state(self, arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> None:
         self._restore_network(facts)
         self._load_trained(self._start(), arrays)
+        self._steps = int(facts.get(STEPS, 0))  # training on draws what it would have drawn without a pause
         self.losses_ = arrays[LOSSES]
 
 
