@@ -67,7 +67,7 @@ class FeatureAdaptor(nn.Module):
 class Discriminator(nn.Module):
     """Two 1 × 1 convolutions with BatchNorm and leaky ReLU between: one value a position, above 0 where it is noisy.
 
-    The first convolution is left to :meth:`hidden`'s caller, who may know a shorter way to its result.
+    The first convolution is left to the caller of :meth:`judge`, who may know a shorter way to its result.
     """
 
     def __init__(self, channels: int) -> None:
@@ -78,9 +78,9 @@ class Discriminator(nn.Module):
         self.apply(initialise)
 
     def judge(self, hidden: Tensor) -> Tensor:
-        """Return (N, H, W) of what the first convolution gave, (N, hidden, H, W)."""
-        judged: Tensor = self.last(functional.leaky_relu(self.norm(hidden), SLOPE, inplace=True))
-        return judged[:, 0]
+        """Return (N, H, W) of what the first convolution gave, (N, hidden, H, W) in channels-last order."""
+        active = functional.leaky_relu(self.norm(hidden), SLOPE, inplace=True)
+        return active.permute(0, 2, 3, 1) @ self.last.weight.flatten()
 
 
 class PointwiseFold:

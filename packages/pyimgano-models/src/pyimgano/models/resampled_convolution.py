@@ -61,8 +61,7 @@ class JoinedLayers:
         seen, rows = [], []
         for layer, part in zip(self.layers, kernel.split(self.channels, dim=1)):
             count, channels, height, width = layer.shape
-            pointwise = part.permute(3, 2, 0, 1).reshape(taps * taps * outputs, channels, 1, 1)
-            x = functional.conv2d(layer, pointwise).permute(0, 2, 3, 1)
+            x = layer.permute(0, 2, 3, 1).reshape(-1, channels) @ part.permute(1, 3, 2, 0).reshape(channels, -1)
             # Every tap looks at the grid from its own place: its matrices are those of the grid, moved by as much.
             columns = self._axis(width, self.grid[1], taps, layer).transpose(1, 2).reshape(self.grid[1], width * taps)
             x = columns @ x.reshape(count * height, width * taps, taps * outputs)
@@ -91,8 +90,8 @@ def _mean_of_three(length: int) -> np.ndarray:
     return mean
 
 
-def add_at(convolved: Tensor, kernel: Tensor, places: Tensor, vectors: Tensor) -> Tensor:
-    """Return what a convolution gives after vectors were added to its input at some places.
+def add_at(convolved: Tensor, kernel: Tensor, places: Tensor, vectors: Tensor, *, copies: int = 1) -> Tensor:
+    """Return what a convolution gives after vectors were added to its input, or to copies of it, at some places.
 
     Parameters
     ----------
@@ -100,15 +99,17 @@ def add_at(convolved: Tensor, kernel: Tensor, places: Tensor, vectors: Tensor) -
         The convolution's result without them, in channels-last order.
     kernel : Tensor, (out, C, k, k)
     places : Tensor, (K, 3) int64
-        Image, row and column of each vector.
+        Image of all ``copies · N``, row and column of each vector.
     vectors : Tensor, (K, C)
+    copies : int
+        Times that the images come, one after the other.
 
     Returns
     -------
-    Tensor, (N, out, H, W)
+    Tensor, (copies · N, out, H, W)
         In channels-last order.
     """
-    count, outputs, height, width = convolved.shape
+    outputs, height, width = convolved.shape[1:]
     taps = kernel.shape[2]
     radius = taps // 2
     answers = vectors @ kernel.permute(1, 2, 3, 0).reshape(kernel.shape[1], -1)
@@ -116,9 +117,12 @@ def add_at(convolved: Tensor, kernel: Tensor, places: Tensor, vectors: Tensor) -
     steps = radius - torch.arange(taps, device=places.device)
     rows = places[:, 1, None, None] + radius + steps[None, :, None]
     columns = places[:, 2, None, None] + radius + steps[None, None, :]
-    wide = width + 2 * radius
-    index = (places[:, 0, None, None] * (height + 2 * radius) + rows) * wide + columns
-    framed = functional.pad(convolved.permute(0, 2, 3, 1), (0, 0, radius, radius, radius, radius))
-    flat = framed.reshape(-1, outputs).index_add(0, index.flatten(), answers.reshape(-1, outputs))
-    flat = flat.view(count, height + 2 * radius, wide, outputs)
+    tall, wide = height + 2 * radius, width + 2 * radius
+    index = (places[:, 0, None, None] * tall + rows) * wide + columns
+    framed = convolved.permute(0, 2, 3, 1)
+    if radius:
+        framed = functional.pad(framed, (0, 0, radius, radius, radius, radius))
+    flat = torch.cat([framed.reshape(-1, outputs)] * copies)
+    flat.index_add_(0, index.flatten(), answers.reshape(-1, outputs))
+    flat = flat.view(-1, tall, wide, outputs)
     return flat[:, radius : radius + height, radius : radius + width].permute(0, 3, 1, 2)

@@ -104,16 +104,13 @@ class RegionNoiseDiscriminator(FoldedNetwork[tuple[PointwiseFold, ClassifierFold
             len(places), first.in_channels, sigma=self.noise_sigma, chance=batch.chance, device=places.device
         )
 
-        def convolve(kernel: Tensor, of_noise: Tensor) -> Tensor:
-            clean = features.convolve(kernel)
-            return add_at(torch.cat([clean, clean]), of_noise, places, noise)
-
         kernel, bias = adaptor.under(first.weight)
-        hidden = convolve(kernel, first.weight) + (bias.flatten() + first.bias)[:, None, None]
-        values = discriminator.judge(hidden)
+        hidden = features.convolve(kernel) + (bias.flatten() + first.bias)[:, None, None]
+        values = discriminator.judge(add_at(hidden, first.weight, places, noise, copies=2))
         seen = values if batch.masks is not None else values.detach()
         kernel, constant = self._classifiers_kernel()
-        return values, classifier.judge(convolve(kernel, classifier.of_features), seen, constant)
+        hidden = add_at(features.convolve(kernel), classifier.of_features, places, noise, copies=2)
+        return values, classifier.judge(hidden, seen, constant)
 
     def _classifiers_kernel(self) -> tuple[Tensor, Optional[Tensor]]:
         own = self.trained["classifier"].of_features
