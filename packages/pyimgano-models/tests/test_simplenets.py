@@ -148,7 +148,7 @@ def test_the_optimizers_groups_are_the_papers() -> None:
     for detector in (simple(), supersimple(adapt_cls_features=False)):
         groups = detector.make_optimizer(detector.trainable("full")).param_groups
         assert [(group["lr"], group["weight_decay"]) for group in groups] == [(1e-4, 1e-2), (2e-4, 1e-5)]
-        assert [len(group["params"]) for group in groups][0] == 2
+        assert len(groups[0]["params"]) == 2
         assert [g["lr"] for g in detector.make_optimizer(detector.trainable("adapter")).param_groups] == [1e-4]
         assert [g["lr"] for g in detector.make_optimizer(detector.trainable("last-layers")).param_groups] == [2e-4]
 

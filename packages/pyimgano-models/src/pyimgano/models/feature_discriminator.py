@@ -136,9 +136,7 @@ def truncated_l1(clean: Tensor, noisy: Tensor) -> Tensor:
     return sum((functional.relu(side).mean() for side in sides), start=clean.new_zeros(()))
 
 
-def adamw(
-    parameters: Sequence[nn.Parameter], adaptor: Sequence[nn.Parameter], *, rate: float
-) -> torch.optim.Optimizer:
+def adamw(parameters: Sequence[nn.Parameter], adaptor: Sequence[nn.Parameter], *, rate: float) -> torch.optim.Optimizer:
     """Return AdamW with the decays of both papers' code, and its rates in their proportion.
 
     Parameters

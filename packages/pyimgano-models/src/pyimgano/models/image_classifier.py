@@ -82,9 +82,7 @@ class ClassifierFold:
         return pooled_logits(functional.relu(hidden, inplace=True), values, self.last)
 
 
-def convolve_planes(
-    values: Tensor, kernel: Tensor, bias: Optional[Tensor], constant: Optional[Tensor]
-) -> Tensor:
+def convolve_planes(values: Tensor, kernel: Tensor, bias: Optional[Tensor], constant: Optional[Tensor]) -> Tensor:
     """Return what a convolution makes of a map, (N, H, W), its bias, and a plane of ones for the constant."""
     planes, kernels = values[:, None], kernel[:, None]
     if constant is not None:

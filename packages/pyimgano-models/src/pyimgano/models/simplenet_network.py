@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor, nn
+
 from pyimgano.models.feature_discriminator import (
     Discriminator,
     FeatureAdaptor,
@@ -10,11 +12,9 @@ from pyimgano.models.feature_discriminator import (
     noise_vectors,
     truncated_l1,
 )
-from pyimgano.models.resampled_convolution import JoinedLayers
-from torch import Tensor, nn
-
 from pyimgano.models.folded_network import FoldedNetwork
 from pyimgano.models.networks import PixelNetwork
+from pyimgano.models.resampled_convolution import JoinedLayers
 from pyimgano.models.trained_networks import TrainingBatch
 
 __all__ = ["NoiseDiscriminator"]

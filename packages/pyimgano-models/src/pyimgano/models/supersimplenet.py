@@ -167,9 +167,7 @@ class SuperSimpleNet(FrozenBackboneDetector):
 
     # -- fit, with and without defects ---------------------------------------------------------------------------
 
-    def fit(
-        self: S, X: Sequence[Any], y: Optional[Sequence[int]] = None, *, masks: Optional[Masks] = None
-    ) -> S:
+    def fit(self: S, X: Sequence[Any], y: Optional[Sequence[int]] = None, *, masks: Optional[Masks] = None) -> S:
         """Fit on good images and, where masks are given, on defective ones.
 
         Parameters

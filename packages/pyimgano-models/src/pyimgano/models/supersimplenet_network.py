@@ -94,9 +94,7 @@ class RegionNoiseDiscriminator(FoldedNetwork[tuple[PointwiseFold, ClassifierFold
             loss = loss + focal(judged, truth.to(judged.dtype)).mean()
         return loss + focal(logits, targets.labels.to(logits.dtype)).mean()
 
-    def _judge_noisy(
-        self, features: JoinedLayers, batch: TrainingBatch, targets: _Targets
-    ) -> tuple[Tensor, Tensor]:
+    def _judge_noisy(self, features: JoinedLayers, batch: TrainingBatch, targets: _Targets) -> tuple[Tensor, Tensor]:
         adaptor, discriminator = self.trained["adaptor"], self.trained["discriminator"]
         classifier, first = self.trained["classifier"], discriminator.first
         places = targets.noisy.nonzero()

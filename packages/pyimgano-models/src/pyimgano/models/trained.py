@@ -170,9 +170,7 @@ class TrainedDetector(BaseDetector, ABC):
             self.trainable("full")
         self._learn_from_images(ImageBatches(images, self.batch_size, prepare=self.prepare))
 
-    def training_step(
-        self, batch: Sequence[np.ndarray], masks: Optional[Masks] = None
-    ) -> Tensor:
+    def training_step(self, batch: Sequence[np.ndarray], masks: Optional[Masks] = None) -> Tensor:
         """Return the loss of one batch, ready for ``backward()``.
 
         Parameters
@@ -402,11 +400,12 @@ class TrainedDetector(BaseDetector, ABC):
             raise CheckpointError(f"the trained weights do not fit {type(self).__name__}: {reason}") from error
 
     def _get_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        return {**self._trained_arrays(), LOSSES: self.losses_}, self._network_facts()
+        return {**self._trained_arrays(), LOSSES: self.losses_}, {**self._network_facts(), STEPS: self._steps}
 
     def _set_state(self, arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> None:
         self._restore_network(facts)
         self._load_trained(self._start(), arrays)
+        self._steps = int(facts.get(STEPS, 0))  # training on draws what it would have drawn without a pause
         self.losses_ = arrays[LOSSES]
 
 
