@@ -22,10 +22,12 @@ OURS = {
     "patchcore",
     "pixel-gaussian",
     "reverse-distillation",
+    "simplenet",
     "sklearn-isolation-forest",
     "softpatch",
     "spade",
     "stfpm",
+    "supersimplenet",
 }
 
 

@@ -13,7 +13,12 @@ __all__ = ["render_maps"]
 
 
 def render_maps(
-    distances: np.ndarray, size: tuple[int, int], *, sigma: float, interpolation: str = "bilinear"
+    distances: np.ndarray,
+    size: tuple[int, int],
+    *,
+    sigma: float,
+    interpolation: str = "bilinear",
+    truncate: float = 4.0,
 ) -> np.ndarray:
     """Return distances on a grid, interpolated to image size and smoothed by a Gaussian.
 
@@ -23,11 +28,13 @@ def render_maps(
     size : (int, int)
         (height, width) of the maps.
     sigma : float
-        Standard deviation of the Gaussian in pixels of the map; 0 leaves it out. Its kernel ends at four standard
-        deviations, the border is mirrored about the outermost pixels.
+        Standard deviation of the Gaussian in pixels of the map; 0 leaves it out. The border is mirrored about the
+        outermost pixels.
     interpolation : {"bilinear", "nearest", "bilinear-corners"}
         Between the centres of the patches, constant on each patch, or as if the outermost patches lay on the border
         (PyTorch's ``align_corners=True``).
+    truncate : float
+        Standard deviations at which the Gaussian's kernel ends.
 
     Returns
     -------
@@ -35,8 +42,8 @@ def render_maps(
         A map does not depend on the others.
     """
     # Both steps are linear and separable: the map is rows · distances · columnsᵀ, two small products.
-    rows = _axis(distances.shape[1], size[0], float(sigma), interpolation)
-    columns = _axis(distances.shape[2], size[1], float(sigma), interpolation).T
+    rows = _axis(distances.shape[1], size[0], float(sigma), interpolation, float(truncate))
+    columns = _axis(distances.shape[2], size[1], float(sigma), interpolation, float(truncate)).T
     maps = np.empty((len(distances), *size), dtype=np.float32)
     with one_blas_thread():
         for grid, out in zip(distances, maps):
@@ -45,6 +52,6 @@ def render_maps(
 
 
 @lru_cache(maxsize=16)
-def _axis(source: int, target: int, sigma: float, interpolation: str) -> np.ndarray:
+def _axis(source: int, target: int, sigma: float, interpolation: str, truncate: float) -> np.ndarray:
     matrix = resampling_matrix(source, target, interpolation)
-    return gaussian_matrix(matrix, sigma) if sigma > 0 else matrix
+    return gaussian_matrix(matrix, sigma, truncate=truncate) if sigma > 0 else matrix

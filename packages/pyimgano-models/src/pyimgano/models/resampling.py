@@ -49,12 +49,13 @@ def resampling_matrix(source: int, target: int, interpolation: str) -> np.ndarra
     return matrix
 
 
-def gaussian_matrix(matrix: np.ndarray, sigma: float) -> np.ndarray:
+def gaussian_matrix(matrix: np.ndarray, sigma: float, *, truncate: float = 4.0) -> np.ndarray:
     """Return the rows of a matrix smoothed down its first axis by a Gaussian.
 
-    The kernel ends at four standard deviations; beyond the border the rows are mirrored about the outermost one.
+    The kernel ends at ``truncate`` standard deviations; beyond the border the rows are mirrored about the outermost
+    one.
     """
-    radius = int(4.0 * sigma + 0.5)
+    radius = int(truncate * sigma + 0.5)
     offsets = np.arange(-radius, radius + 1)
     kernel = np.exp(-0.5 * (offsets / sigma) ** 2)
     kernel /= kernel.sum()

@@ -114,6 +114,17 @@ MODELS = (
         finetune=True,
     ),
     ModelSpec(
+        name="simplenet",
+        summary="SimpleNet: a discriminator tells good images' features from the same features with noise",
+        factory="pyimgano.models.simplenet:SimpleNet",
+        tags=("deep", "trained", "synthetic-defects", "pixel"),
+        requires=(TORCH,),
+        paper="Liu et al., SimpleNet: A Simple Network for Image Anomaly Detection and Localization, CVPR 2023, "
+        "arXiv 2303.15140",
+        pixel_map=True,
+        finetune=True,
+    ),
+    ModelSpec(
         name="sklearn-isolation-forest",
         summary="scikit-learn's isolation forest on pooled backbone features; scores whole images",
         factory="pyimgano.models.isolation_forest:IsolationForestDetector",
@@ -147,6 +158,17 @@ MODELS = (
         requires=(TORCH,),
         paper="Wang et al., Student-Teacher Feature Pyramid Matching for Anomaly Detection, BMVC 2021, "
         "arXiv 2103.04257",
+        pixel_map=True,
+        finetune=True,
+    ),
+    ModelSpec(
+        name="supersimplenet",
+        summary="SuperSimpleNet: SimpleNet with noise in regions and a classification head; learns from known defects",
+        factory="pyimgano.models.supersimplenet:SuperSimpleNet",
+        tags=("deep", "trained", "synthetic-defects", "supervised", "pixel"),
+        requires=(TORCH,),
+        paper="Rolih, Fučka & Skočaj, SuperSimpleNet: Unifying Unsupervised and Supervised Learning for Fast and "
+        "Reliable Surface Defect Detection, ICPR 2024, arXiv 2408.03143",
         pixel_map=True,
         finetune=True,
     ),

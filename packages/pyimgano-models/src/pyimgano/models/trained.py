@@ -40,6 +40,9 @@ LOSSES = "losses"
 TRAINED = "trained."
 STEPS = "steps"
 
+Masks = Sequence[Optional[np.ndarray]]
+"""Of each image, where it is defective, (H, W) bool; None for a good one."""
+
 
 class TrainedDetector(BaseDetector, ABC):
     """Base of detectors that learn by gradients: :class:`~pyimgano.core.contracts.Finetunable`.
@@ -181,9 +184,7 @@ class TrainedDetector(BaseDetector, ABC):
             self.trainable("full")
         self._learn_from_images(ImageBatches(images, self.batch_size, prepare=self.prepare))
 
-    def training_step(
-        self, batch: Sequence[np.ndarray], masks: Optional[Sequence[Optional[np.ndarray]]] = None
-    ) -> Tensor:
+    def training_step(self, batch: Sequence[np.ndarray], masks: Optional[Masks] = None) -> Tensor:
         """Return the loss of one batch, ready for ``backward()``.
 
         Parameters
@@ -218,6 +219,7 @@ class TrainedDetector(BaseDetector, ABC):
             pixels=torch.from_numpy(pixels).to(device),
             masks=_stack_masks(masks, pixels.shape[:3], device) if given else None,
             chance=generator(self.seed, type(self).__name__, "step", self._steps),
+            defective=torch.tensor([mask is not None for mask in masks], device=device) if given and masks else None,
         )
         self._steps += 1
         return self._network.loss(step)
@@ -338,11 +340,11 @@ class TrainedDetector(BaseDetector, ABC):
         epoch = 0
         while len(losses) < steps:
             before = len(losses)
-            for batch in islice(self._epoch(images, epoch), steps - before):
+            for batch, masks in islice(self._labelled_epoch(images, epoch), steps - before):
                 factor = self.learning_rate_factor(len(losses) / steps)
                 for group, rate in zip(optimizer.param_groups, rates):
                     group["lr"] = rate * factor
-                loss = self.training_step(batch)
+                loss = self.training_step(batch, masks)
                 losses.append(float(loss.detach()))
                 if not math.isfinite(losses[-1]):
                     raise PyimganoError(
@@ -363,6 +365,11 @@ class TrainedDetector(BaseDetector, ABC):
 
     def _limit_gradients(self, optimizer: Optimizer) -> None:
         """Clip the gradients where the paper does."""
+
+    def _labelled_epoch(self, images: ImageBatches, epoch: int) -> Iterator[tuple[list[np.ndarray], Optional[Masks]]]:
+        """Yield the batches of an epoch and their masks; None, where all images are good."""
+        for batch in self._epoch(images, epoch):
+            yield batch, None
 
     def _epoch(self, images: ImageBatches, epoch: int) -> Iterator[list[np.ndarray]]:
         """Yield every image once, in an order of the epoch's own, in batches of equal size to within one.
@@ -420,7 +427,7 @@ def _arrays(state: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
     return {TRAINED + name: tensor.detach().cpu().numpy().copy() for name, tensor in state.items()}
 
 
-def _stack_masks(masks: Optional[Sequence[Optional[np.ndarray]]], shape: tuple[int, int, int], device: str) -> Tensor:
+def _stack_masks(masks: Optional[Masks], shape: tuple[int, int, int], device: str) -> Tensor:
     """Return (N, H, W) bool at the size that the network sees; a pixel is defective when its centre is."""
     import cv2
     import torch

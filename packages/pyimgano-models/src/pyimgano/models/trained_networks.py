@@ -28,11 +28,14 @@ class TrainingBatch:
     chance : Generator
         Source of everything that the step draws by lot. NumPy's, so that every version of torch and every device
         draws the same.
+    defective : Tensor, (N,) bool, or None
+        Which images came with a mask, empty masks included; None when all are good.
     """
 
     pixels: Tensor
     masks: Optional[Tensor]
     chance: np.random.Generator
+    defective: Optional[Tensor] = None
 
 
 class TrainedNetwork(nn.Module, ABC):
