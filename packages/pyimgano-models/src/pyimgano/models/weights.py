@@ -18,6 +18,7 @@ from typing import Any, Optional, Union
 from pyimgano.core.cache import cache_dir, describe_cached, torch_home, verify_cached
 from pyimgano.core.errors import MissingDependencyError, ParameterError, WeightsError
 from pyimgano.core.files import sha256_file
+from pyimgano.core.parameters import require
 from pyimgano.models.backbones import Backbone, resolve_backbone
 
 __all__ = ["RANDOM_WARNING", "Weights", "find_weights", "read_state_dict", "store_weights"]
@@ -36,6 +37,11 @@ _RESNETS = {
     "wide_resnet50_2": "wide_resnet50_2-95faca4d.pth",
     "wide_resnet101_2": "wide_resnet101_2-32ee1156.pth",
 }
+_PDNS = {
+    "pdn-small": "https://github.com/nelson1425/EfficientAD/raw/main/models/teacher_small.pth",
+    "pdn-medium": "https://github.com/nelson1425/EfficientAD/raw/main/models/teacher_medium.pth",
+}
+"""Files of a reimplementation of EfficientAD: its authors have published none."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +142,9 @@ def _source(backbone: Backbone, weights: str) -> Source:
         from pyimgano.models.timm_backbones import timm_source
 
         return timm_source(backbone.architecture, weights)
+    if backbone.library == "pdn":
+        require(weights in ("default", "imagenet"), "weights", weights, '"default", "random", or a file')
+        return Source("imagenet", _PDNS[backbone.architecture])
     if backbone.architecture in _RESNETS and weights in ("default", "IMAGENET1K_V1"):
         return Source("IMAGENET1K_V1", _TORCH_HUB + _RESNETS[backbone.architecture])
     from pyimgano.models.torchvision_backbones import torchvision_source
@@ -209,6 +218,8 @@ def _how_to_get(backbone: Backbone, source: Source) -> str:
     if backbone.library == "timm":
         architecture = _cache_stem(backbone, source.tag)
         fetch = f"import timm; timm.create_model('{architecture}', pretrained=True)"
+    elif backbone.library == "pdn":
+        fetch = f"import torch; torch.hub.load_state_dict_from_url('{source.url}', map_location='cpu')"
     else:
         fetch = (
             "import torchvision.models as m; "
@@ -232,7 +243,7 @@ def store_weights(backbone: str, path: Union[str, os.PathLike[str]], *, weights:
     Parameters
     ----------
     backbone : str
-        ``"timm/<model>"`` or ``"torchvision/<model>"``.
+        ``"timm/<model>"``, ``"torchvision/<model>"``, ``"pdn-small"`` or ``"pdn-medium"``.
     path : path-like
         A ``.safetensors``, ``.pth``, ``.pt`` or ``.bin`` file. It must fit the backbone completely.
     weights : str
