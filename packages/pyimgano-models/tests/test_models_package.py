@@ -14,6 +14,7 @@ from pyimgano.models.specs import COMPONENTS, MODELS
 OURS = {
     "anomaly-dino",
     "dfm",
+    "efficient-ad",
     "musc",
     "padim",
     "patchcore",

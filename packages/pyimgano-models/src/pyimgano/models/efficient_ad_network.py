@@ -206,9 +206,9 @@ class EfficientAdNetwork(TrainedNetwork):
             of_changed, of_pixels = self._targets(both).split(count)
         # All images go through the student together, and each only to the half of the channels that is asked for.
         x = self._normalised(both if others is None else torch.cat([both, others]))
+        x = x.contiguous(memory_format=self._layout(learning=True))
         hidden = student.hidden(x)
-        answers = student.describe(hidden[count:], slice(None, self.channels))
-        answer_of_changed = student.describe(hidden[:count], slice(self.channels, None))
+        answers, answer_of_changed = student.describe(hidden[count:], hidden[:count])
         rebuilt = self.trained["autoencoder"](x[:count], dropout)
         return EfficientAdLosses(
             _hardest((of_pixels - answers[:count]).square()),
@@ -216,6 +216,16 @@ class EfficientAdNetwork(TrainedNetwork):
             functional.mse_loss(rebuilt, of_changed),
             functional.mse_loss(answer_of_changed, rebuilt),
         )
+
+    def learn(self, learning: bool) -> None:
+        """Switch between training and scoring: nothing but the order of the weights in memory differs."""
+        super().learn(learning)
+        self.trained.to(memory_format=self._layout(learning))
+
+    def _layout(self, learning: bool) -> torch.memory_format:
+        # The CPU's gradients of these wide convolutions take a third more time in channels-last order.
+        plain = learning and self.image_mean.device.type == "cpu"
+        return torch.contiguous_format if plain else torch.channels_last
 
     def part(self, mode: str) -> list[nn.Parameter]:
         """Return the last convolutions of the student and of the autoencoder."""

@@ -89,9 +89,7 @@ class FeatureDropout:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return (N, C, h, w) with some values 0 and the others made greater, so that the expectation stays."""
-        count, channels, height, width = x.shape
-        # Two bytes a value are enough, and several times faster than floats; the last axis is that of the channels,
-        # in which order the convolutions keep their maps.
-        drawn = np.frombuffer(self.chance.bytes(2 * x.numel()), dtype="<u2").reshape(count, height, width, channels)
+        # Two bytes a value are enough, and several times faster than floats.
+        drawn = np.frombuffer(self.chance.bytes(2 * x.numel()), dtype="<u2").reshape(x.shape)
         kept = torch.from_numpy(drawn >= round(self.probability * 2**16)).to(x.device)
-        return x * (kept.permute(0, 3, 1, 2) / (1.0 - self.probability))
+        return x * (kept / (1.0 - self.probability))

@@ -90,14 +90,18 @@ class PatchDescriptionNetwork(nn.Module):
                 x = functional.avg_pool2d(x, 2, padding=1 if self.padding else 0)
         return x
 
-    def describe(self, hidden: Tensor, channels: slice = slice(None)) -> Tensor:
-        """Return some of the output's channels from what :meth:`hidden` gave; the others are not computed."""
+    def describe(self, *hidden: Tensor) -> tuple[Tensor, ...]:
+        """Return of each of what :meth:`hidden` gave its own share of the output's channels, which are split evenly.
+
+        The others are not computed, which saves half of the last convolution where two images are asked for halves.
+        """
         last = self.convs[-1]
-        return functional.conv2d(hidden, last.weight[channels], last.bias[channels])
+        weights, biases = last.weight.chunk(len(hidden)), last.bias.chunk(len(hidden))
+        return tuple(functional.conv2d(*given) for given in zip(hidden, weights, biases))
 
     def forward(self, x: Tensor) -> Tensor:
         """Describe the patches."""
-        return self.describe(self.hidden(x))
+        return self.describe(self.hidden(x))[0]
 
 
 class PatchDescriptions(nn.Module):

@@ -33,6 +33,17 @@ MODELS = (
         pixel_map=True,
     ),
     ModelSpec(
+        name="efficient-ad",
+        summary="EfficientAD: a fast student of a teacher and of an autoencoder, which agrees with neither on defects",
+        factory="pyimgano.models.efficient_ad:EfficientAd",
+        tags=("deep", "trained", "distillation", "pixel"),
+        requires=(TORCH,),
+        paper="Batzner, Heckler & König, EfficientAD: Accurate Visual Anomaly Detection at Millisecond-Level "
+        "Latencies, WACV 2024, arXiv 2303.14535",
+        pixel_map=True,
+        finetune=True,
+    ),
+    ModelSpec(
         name="musc",
         summary="MuSc: unlabelled images score each other; needs no good images, most must be good at most places",
         factory="pyimgano.models.musc:Musc",
