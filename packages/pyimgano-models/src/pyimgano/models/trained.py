@@ -399,6 +399,7 @@ class TrainedDetector(BaseDetector, ABC):
         self._restore_network(facts)
         self._load_trained(self._start(), arrays)
         self.losses_ = arrays[LOSSES]
+        self._steps = len(self.losses_)  # further steps draw other lots than those of fit
 
 
 def _stack_masks(masks: Optional[Sequence[Optional[np.ndarray]]], shape: tuple[int, int, int], device: str) -> Tensor:
