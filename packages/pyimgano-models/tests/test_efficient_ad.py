@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -267,3 +268,26 @@ def test_checking_parameters_imports_no_deep_learning_library() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_training_resumes_from_its_state_as_if_it_had_not_stopped(photograph) -> None:
+    batch = [photograph[:64, :64], photograph[100:164, 200:264]]
+
+    def take_steps(detector, optimizer, count) -> list[float]:
+        losses = []
+        for _ in range(count):
+            loss = detector.training_step(batch)
+            losses.append(float(loss.detach()))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        return losses
+
+    whole, resumed = lite(), lite()
+    optimizer = whole.make_optimizer(whole.trainable())
+    whole.begin_training(batch)
+    take_steps(whole, optimizer, 1)
+    again = resumed.make_optimizer(resumed.trainable())
+    resumed.set_training_state(whole.training_state())
+    again.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    assert take_steps(resumed, again, 2) == take_steps(whole, optimizer, 2)
