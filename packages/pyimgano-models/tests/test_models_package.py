@@ -16,6 +16,7 @@ OURS = {
     "cflow",
     "dfm",
     "draem",
+    "efficient-ad",
     "fastflow",
     "musc",
     "padim",

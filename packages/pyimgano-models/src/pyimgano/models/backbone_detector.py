@@ -47,13 +47,18 @@ class BackboneDetector(BaseDetector, ABC):
     def validate(self) -> None:
         """Check the parameters; imports no deep learning library."""
         require(isinstance(self.backbone, str), "backbone", self.backbone, "the name of a backbone")
-        library, _, architecture = self.backbone.partition("/")
+        name = self._backbone_name()
+        library, _, architecture = name.partition("/")
         if library not in ("timm", "torchvision") or architecture in PLAIN_NAMES:
-            described = resolve_backbone(self.backbone)
+            described = resolve_backbone(name)
             if self._default_layers() is None or self.layers is not None:
                 select_layers(described, self.layers)
         check_size(self.input_size, minimum=32)
         require(is_whole(self.batch_size, 1), "batch_size", self.batch_size, "a whole number, at least 1")
+
+    def _backbone_name(self) -> str:
+        """Return the full name of the backbone, where the parameter may be a shorter one."""
+        return self.backbone
 
     def _default_layers(self) -> Optional[tuple[str, ...]]:
         """Return the layers to take when none are named; None for the backbone's own default."""
@@ -68,7 +73,7 @@ class BackboneDetector(BaseDetector, ABC):
 
         self._keep(
             create_extractor(
-                self.backbone,
+                self._backbone_name(),
                 layers=self._extracted_layers(),
                 input_size=self.input_size,
                 runtime=self.runtime,

@@ -1,9 +1,10 @@
 """Backbones by name: which library they come from, their layers, and how pixels are normalised for them.
 
 A name is ``efficientnet-lite0`` (embedded: its weights come as a package), ``timm/<model>``, ``torchvision/<model>``,
-or one of :data:`PLAIN_NAMES`, the backbones of the papers, which stand for torchvision's. The embedded one and those
-are described here as data, so that a detector whose exported graph is cached runs without importing torch; any other
-backbone is described by its library.
+or one of :data:`PLAIN_NAMES`, the backbones of the papers: ResNets, which stand for torchvision's, and EfficientAD's
+patch description networks ``pdn-small`` and ``pdn-medium``. The embedded one and those are described here as data, so
+that a detector whose exported graph is cached runs without importing torch; any other backbone is described by its
+library.
 """
 
 from __future__ import annotations
@@ -56,9 +57,9 @@ class Backbone:
     Attributes
     ----------
     name : str
-        Full name, ``"<library>/<architecture>"``; ``"efficientnet-lite0"`` for the embedded one.
+        Full name, ``"<library>/<architecture>"``; the architecture alone for the embedded one and for PDNs.
     library : str
-        ``"embedded"``, ``"timm"`` or ``"torchvision"``.
+        ``"embedded"``, ``"pdn"``, ``"timm"`` or ``"torchvision"``.
     architecture : str
         What the library calls it; with timm that may end in ``.<tag>`` of the weights.
     layers : tuple of Layer
@@ -93,6 +94,11 @@ def _resnet(architecture: str, channels: tuple[int, int, int, int]) -> Backbone:
     return Backbone(f"torchvision/{architecture}", "torchvision", architecture, layers, ("layer2", "layer3"))
 
 
+def _pdn(architecture: str, depth: int) -> Backbone:
+    last = Layer(f"convs.{depth - 1}", 384, 4)
+    return Backbone(architecture, "pdn", architecture, (last,), (last.name,))
+
+
 _BASIC = (64, 128, 256, 512)
 _BOTTLENECK = (256, 512, 1024, 2048)
 _KNOWN: dict[str, Backbone] = {
@@ -123,6 +129,8 @@ _KNOWN: dict[str, Backbone] = {
             _resnet("resnet152", _BOTTLENECK),
             _resnet("wide_resnet50_2", _BOTTLENECK),
             _resnet("wide_resnet101_2", _BOTTLENECK),
+            _pdn("pdn-small", 4),
+            _pdn("pdn-medium", 6),
         )
     },
 }
@@ -161,7 +169,7 @@ def resolve_backbone(name: str) -> Backbone:
 
 
 def default_layers(backbone: str) -> tuple[str, ...]:
-    """Return the layers that are taken when none are named: those of stride 8 and 16, as in the papers.
+    """Return the layers that are taken when none are named: those of stride 8 and 16, as in the papers; a PDN's only.
 
     Raises
     ------

@@ -144,6 +144,10 @@ def _build(
         from pyimgano.models.torchvision_backbones import build_torchvision
 
         return build_torchvision(backbone, layers, state)
+    if backbone.library == "pdn":
+        from pyimgano.models.patch_description import build_pdn
+
+        return build_pdn(backbone.architecture, state)
     from pyimgano.models.efficientnet_lite import EfficientNetLite0
 
     network = EfficientNetLite0().eval()

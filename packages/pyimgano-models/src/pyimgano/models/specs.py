@@ -55,6 +55,17 @@ MODELS = (
         finetune=True,
     ),
     ModelSpec(
+        name="efficient-ad",
+        summary="EfficientAD: a fast student of a teacher and of an autoencoder, which agrees with neither on defects",
+        factory="pyimgano.models.efficient_ad:EfficientAd",
+        tags=("deep", "trained", "distillation", "pixel"),
+        requires=(TORCH,),
+        paper="Batzner, Heckler & König, EfficientAD: Accurate Visual Anomaly Detection at Millisecond-Level "
+        "Latencies, WACV 2024, arXiv 2303.14535",
+        pixel_map=True,
+        finetune=True,
+    ),
+    ModelSpec(
         name="fastflow",
         summary="FastFlow: two-dimensional flows that learn how likely the features of good images are",
         factory="pyimgano.models.fastflow:FastFlow",

@@ -9,6 +9,7 @@ from pyimgano.core.errors import MissingDependencyError, ParameterError, Weights
 from pyimgano.core.weights import WeightsInfo
 from pyimgano.models.backbones import LITE0, PLAIN_NAMES, Backbone
 from pyimgano.models.weights import (
+    PDNS,
     SUFFIXES,
     Source,
     Weights,
@@ -30,16 +31,16 @@ LIBRARIES = ("timm", "torchvision")
 
 
 class BackboneWeights:
-    """The :class:`~pyimgano.core.weights.WeightsProvider` of the embedded backbone and those of timm and torchvision.
+    """The :class:`~pyimgano.core.weights.WeightsProvider` of the embedded backbone, PDNs, timm and torchvision.
 
     What timm and torchvision offer is known to them alone: asking for a name of theirs imports them, except for the
     ResNets of the papers, which :mod:`pyimgano.models.weights` knows itself.
     """
 
     def full_name(self, name: str) -> Optional[str]:
-        """Return ``"timm/…"``, ``"torchvision/…"`` or the embedded one's name; None for any other."""
+        """Return ``"timm/…"``, ``"torchvision/…"``, or the name of a PDN or the embedded one; None for any other."""
         library, _, architecture = name.partition("/")
-        if name == LITE0 or (library in LIBRARIES and architecture):
+        if name in (LITE0, *PDNS) or (library in LIBRARIES and architecture):
             return name
         return f"torchvision/{name}" if name in PLAIN_NAMES else None
 
@@ -71,7 +72,7 @@ class BackboneWeights:
             problem = error
         suffix = Path(source.page or "").suffix
         return self._info(
-            backbone.name if backbone.library == "torchvision" else f"timm/{backbone.architecture.partition('.')[0]}",
+            f"timm/{backbone.architecture.partition('.')[0]}" if backbone.library == "timm" else backbone.name,
             source,
             found,
             place=place if problem is not None else None,
@@ -115,6 +116,8 @@ class BackboneWeights:
     def _name_alone(self, name: str) -> Backbone:
         """Return a backbone without its layers, which only its library could tell, by making the model."""
         library, _, architecture = (self.full_name(name) or name).partition("/")
+        if name in PDNS:
+            return Backbone(name, "pdn", name, (), ())
         if not architecture:
             return Backbone(name, "embedded", name, (), ())
         return Backbone(f"{library}/{architecture}", library, architecture, (), ())

@@ -20,6 +20,7 @@ from typing import Any, Optional, Union
 from pyimgano.core.cache import cache_dir, describe_cached, sidecar_path, torch_home, verify_cached
 from pyimgano.core.errors import MissingDependencyError, ParameterError, WeightsError
 from pyimgano.core.files import sha256_file
+from pyimgano.core.parameters import require
 from pyimgano.models.backbones import LITE0, Backbone, resolve_backbone
 
 __all__ = ["RANDOM_WARNING", "Source", "Weights", "find_weights", "read_state_dict", "store_weights", "weights_source"]
@@ -41,6 +42,11 @@ _RESNETS = {
     "wide_resnet50_2": "wide_resnet50_2-95faca4d.pth",
     "wide_resnet101_2": "wide_resnet101_2-32ee1156.pth",
 }
+PDNS = {
+    "pdn-small": "https://github.com/nelson1425/EfficientAD/raw/main/models/teacher_small.pth",
+    "pdn-medium": "https://github.com/nelson1425/EfficientAD/raw/main/models/teacher_medium.pth",
+}
+"""Files of a reimplementation of EfficientAD: its authors have published none."""
 
 
 @dataclass(frozen=True)
@@ -188,6 +194,9 @@ def weights_source(backbone: Backbone, weights: str) -> Source:
         from pyimgano.models.timm_backbones import timm_source
 
         return timm_source(backbone.architecture, weights)
+    if backbone.library == "pdn":
+        require(weights in ("default", "imagenet"), "weights", weights, '"default", "random", or a file')
+        return Source("imagenet", PDNS[backbone.architecture])
     if backbone.architecture in _RESNETS and weights in ("default", "IMAGENET1K_V1"):
         return Source("IMAGENET1K_V1", _TORCH_HUB + _RESNETS[backbone.architecture])
     from pyimgano.models.torchvision_backbones import torchvision_source
@@ -305,7 +314,7 @@ def store_weights(
     Parameters
     ----------
     backbone : str
-        ``"timm/<model>"`` or ``"torchvision/<model>"``.
+        ``"timm/<model>"``, ``"torchvision/<model>"``, ``"pdn-small"`` or ``"pdn-medium"``.
     path : path-like
         A ``.safetensors``, ``.pth``, ``.pt`` or ``.bin`` file. It must fit the backbone completely.
     weights : str
