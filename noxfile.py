@@ -39,6 +39,8 @@ TYPED = ["click<8.2", "numpy<2.1", "packaging<26.4", "pydantic<2.14", "pytest<9"
 
 # A hub that does not answer costs a minute per try; PYTHONUTF8 would hide a forgotten encoding="utf-8".
 ENV = {"HF_HUB_OFFLINE": "1", "PYTHONUTF8": None, "PYTHONPATH": None}
+# How good models are on real cells takes minutes, and is the same on every Python: `tests` asks, the others do not.
+SHORT = ("-m", "not long")
 # Workers of pytest: `TEST_WORKERS=2 nox`. Each then gets one thread, or they would fight for the cores.
 WORKERS = os.environ.get("TEST_WORKERS", "")
 
@@ -67,10 +69,10 @@ def run_pytest(session: nox.Session, *arguments: str) -> None:
     session.run("pytest", *arguments, *session.posargs, env=env)
 
 
-def run_tests(session: nox.Session) -> None:
-    """Install every package with all extras, the plugins and the peer, and run all tests."""
+def run_tests(session: nox.Session, *arguments: str) -> None:
+    """Install every package with all extras, the plugins and the peer, and run the tests."""
     session.install(*packages_with_extras(editable=True), *plugin_arguments(), *TEST_TOOLS, *TEST_DATA, ANOMALIB)
-    run_pytest(session)
+    run_pytest(session, *arguments)
 
 
 @nox.session
@@ -81,13 +83,13 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def matrix(session: nox.Session) -> None:
-    """All tests, on every supported Python."""
-    run_tests(session)
+    """All tests but the long ones, on every supported Python."""
+    run_tests(session, *SHORT)
 
 
 @nox.session(python=PYTHONS[0], venv_backend="uv")
 def minimums(session: nox.Session) -> None:
-    """All tests with the oldest version of each direct dependency that the packages admit (OpenCV 4 among them)."""
+    """As `matrix`, with the oldest version of each direct dependency that the packages admit (OpenCV 4 among them)."""
     session.install(
         "--resolution=lowest-direct",
         *packages_with_extras(editable=True),
@@ -95,7 +97,7 @@ def minimums(session: nox.Session) -> None:
         *TEST_TOOLS,
         *TEST_DATA,
     )
-    run_pytest(session)
+    run_pytest(session, *SHORT)
 
 
 @nox.session

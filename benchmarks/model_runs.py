@@ -25,17 +25,12 @@ _LITE0 = {"backbone": "efficientnet-lite0"}
 _MEMORY = {**_LITE0, "input_size": 224}
 # Trained models: a short training that two cores can do, far from the papers' lengths.
 _SMALL = {**_LITE0, "input_size": 128}
+_NARROW = {"reconstruction_width": 16, "segmentation_width": 16}
 PARAMETERS: dict[str, dict[str, Any]] = {
     "anomaly-dino": {**_MEMORY},
     "cflow": {**_SMALL, "epochs": 4, "batch_size": 8},
     "dfm": {**_MEMORY},
-    "draem": {
-        "input_size": 128,
-        "reconstruction_width": 16,
-        "segmentation_width": 16,
-        "epochs": 20,
-        "learning_rate": 1e-3,
-    },
+    "draem": {"input_size": 128, **_NARROW, "epochs": 20, "learning_rate": 1e-3},
     "efficient-ad": {**_SMALL, "steps": 400},
     "fastflow": {**_SMALL, "epochs": 10, "batch_size": 8},
     "musc": {**_MEMORY},

@@ -24,8 +24,8 @@ RUNS = ROOT / "benchmarks" / "models"
 
 HEAD = """# Models
 
-Written by `python tools/write_models_page.py`; do not edit. `pyimgano models info NAME` shows a model's parameters and what
-it needs; its docstring names the equations it follows, and what differs from the paper and why.
+Written by `python tools/write_models_page.py`; do not edit. `pyimgano models info NAME` shows a model's parameters and
+what it needs; its docstring names the equations it follows, and what differs from the paper and why.
 
 Every model runs in every command. Those that train learn by gradients: `pyimgano train` gives them their paper's length
 unless told otherwise, the recipe `micro-finetune` a short, measured one (see [training](training.md)).
@@ -35,15 +35,15 @@ unless told otherwise, the recipe `micro-finetune` a short, measured one (see [t
 ## Measured
 
 Each row is one run of the recipe `industrial-adapt`, made by `python -m benchmarks.model_runs` and kept in
-[benchmarks/models](../benchmarks/models) with its config and reports. Read them as what two cores reach in minutes, not as what
-a model can do: trained models get a short training at 128 pixels, far from their papers' lengths, and all have the embedded
-EfficientNet-Lite0 where their papers have larger networks (DRÆM, which has none, is made narrower).
+[benchmarks/models](../benchmarks/models) with its config and reports. Read them as what two cores reach in minutes, not
+as what a model can do: trained models get a short training at 128 pixels, far from their papers' lengths, and all have
+the embedded EfficientNet-Lite0 where their papers have larger networks (DRÆM, which has none, is made narrower).
 
 {conditions}
 
-*fit* is the time of fitting or training (per category), *image* that of one image at a time, from array to score and map,
-*memory* the peak of the whole process of the run, libraries included. AUROC and AUPRO (up to a false-positive rate of 0.3)
-have their {confidence} % intervals where they have one. `–`: not defined there.
+*fit* is the time of fitting or training (per category), *image* that of one image at a time, from array to score and
+map, *memory* the peak of the whole process of the run, libraries included. AUROC and AUPRO (up to a false-positive rate
+of 0.3) have their {confidence} % intervals where they have one. `–`: not defined there.
 
 ### Solar cells (ELPV, mono): {elpv_images}
 
@@ -53,8 +53,8 @@ Real cells with real defects; no masks, so there are no pixel metrics.
 
 ### Textures: {texture_images}
 
-Photographs with painted defects whose masks are known; means over the categories. They prove that a model places what it finds;
-how good it is, only real defects can tell.
+Photographs with painted defects whose masks are known; means over the categories. They prove that a model places what
+it finds; how good it is, only real defects can tell.
 
 {textures}
 """
@@ -114,9 +114,11 @@ def _conditions(runs: list[dict[str, Any]]) -> str:
 def _images(runs: dict[str, dict[str, Any]], dataset: str) -> str:
     run = next(run for key, run in runs.items() if key.startswith(dataset + "/"))
     parts = [part["data"] for part in run["categories"]]
-    counts = [sum(part[key] for part in parts) for key in ("n_fit", "n_calibration", "n_test_good", "n_test_defective")]
+    keys = ("n_fit", "n_calibration", "n_test_good", "n_test_defective")
+    fit, held_out, good, defective = (sum(part[key] for part in parts) for key in keys)
     of = f"{len(parts)} categories, " if len(parts) > 1 else ""
-    return f"{of}{counts[0]} good images to fit on, {counts[1]} to calibrate on, {counts[2]} good + {counts[3]} defective to test"
+    test = f"{good} good + {defective} defective to test"
+    return f"{of}{fit} good images to fit on, {held_out} to calibrate on, {test}"
 
 
 def _table(runs: list[dict[str, Any]]) -> str:

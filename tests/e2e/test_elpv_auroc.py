@@ -23,6 +23,8 @@ from pyimgano.models.simplenet import SimpleNet
 from pyimgano.models.stfpm import STFPM
 from pyimgano.models.supersimplenet import SuperSimpleNet
 
+pytestmark = pytest.mark.long
+
 SEEDS = range(5)
 N_TRAIN, N_TEST = 200, 100
 

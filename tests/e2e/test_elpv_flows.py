@@ -18,6 +18,8 @@ from pyimgano.core.images import read_image
 from pyimgano.models.cflow import CFlow
 from pyimgano.models.fastflow import FastFlow
 
+pytestmark = pytest.mark.long
+
 N_TRAIN, N_TEST = 100, 50
 SMALL = {"backbone": "efficientnet-lite0", "input_size": 128, "device": "cpu"}
 

@@ -22,6 +22,8 @@ from pyimgano.models.patchcore import PatchCore
 from pyimgano.models.softpatch import SoftPatch
 from pyimgano.models.spade import Spade
 
+pytestmark = pytest.mark.long
+
 LITE0 = "efficientnet-lite0"
 N_TRAIN, N_TEST = 200, 100
 

@@ -67,13 +67,13 @@ def test_layers_come_in_the_order_of_the_network():
 
 def test_the_table_of_resnets_is_what_torchvision_has():
     from pyimgano.models.torchvision_backbones import describe_torchvision, torchvision_source
-    from pyimgano.models.weights import _source
+    from pyimgano.models.weights import weights_source
 
     for name in sorted(set(PLAIN_NAMES) - {"efficientnet-lite0", "pdn-small", "pdn-medium"}):
         ours, theirs = resolve_backbone(name), describe_torchvision(name)
         maps = {layer.name: layer for layer in theirs.layers}
         assert all(maps[layer.name] == layer for layer in ours.layers), name
-        assert _source(ours, "default") == torchvision_source(name, "default"), name
+        assert weights_source(ours, "default") == torchvision_source(name, "default"), name
 
 
 def test_torchvision_networks_are_described_by_their_feature_maps():

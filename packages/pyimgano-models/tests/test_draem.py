@@ -47,6 +47,7 @@ def with_fur(images: list[np.ndarray], cat: np.ndarray) -> tuple[list[np.ndarray
     return defective, np.stack(masks)
 
 
+@pytest.mark.long
 def test_a_short_training_finds_a_texture_that_it_has_never_seen(bricks, photographs, tmp_path: Path) -> None:
     for name in ("astronaut", "coffee", "grass"):
         write_png(photographs[name], tmp_path / f"{name}.png")

@@ -91,7 +91,8 @@ def test_the_default_teacher_is_looked_for_in_caches_and_the_error_says_what_to_
     with pytest.raises(WeightsError, match="weights imagenet of pdn-small are neither installed nor cached") as caught:
         detector.fit([photograph])
     assert "teacher_small.pth" in caught.value.hint
-    assert "store_weights('pdn-small', 'FILE', weights='imagenet')" in caught.value.hint
+    assert "pyimgano cache fetch pdn-small" in caught.value.hint
+    assert "--from teacher_small.pth" in caught.value.hint
     file = tmp_path / "teacher_small.pth"
     torch.save(build_pdn("pdn-small", None).body.state_dict(), file)
     stored = store_weights("pdn-small", file)

@@ -96,6 +96,7 @@ LAST_LAYERS = {
     supersimplenet: r"(discriminator|classifier)\.",
 }
 every = pytest.mark.parametrize("make", LAST_LAYERS)
+both = pytest.mark.parametrize("make", [stfpm, cflow])
 # DRAEM draws other defects at each step, whose losses differ more than a few steps change: its own tests compare.
 settled = pytest.mark.parametrize("make", [make for make in LAST_LAYERS if make is not draem])
 
@@ -237,9 +238,9 @@ def test_last_layers_of_a_student_of_another_library_are_its_deepest_stage(textu
 
 
 def test_a_mode_that_is_unknown_or_has_no_layers_is_refused() -> None:
-    with pytest.raises(ParameterError, match="mode = 'lora'") as caught:
-        stfpm().trainable("lora")
-    assert caught.value.allowed == "full, last-layers"
+    with pytest.raises(ParameterError, match="mode = 'adapter'") as caught:
+        stfpm().trainable("adapter")
+    assert caught.value.allowed == "full, last-layers, lora"
     with pytest.raises(ParameterError, match="one layer has no last layers"):
         stfpm(layers=["blocks.2"]).trainable("last-layers")
 
@@ -320,7 +321,7 @@ def test_an_image_that_is_none_is_named_by_its_own_place(textures) -> None:
         stfpm().fit([*textures[:3], np.zeros((4, 4, 7), np.uint8), *textures[3:6]])
 
 
-@every
+@both
 def test_only_what_was_trained_is_saved_and_it_scores_the_same_bits_in_another_process(
     textures, make, tmp_path: Path
 ) -> None:

@@ -66,7 +66,7 @@ class AdaptableBackbone(BackboneDetector, ABC):
         return self._adapting().trainable(mode, rank=rank)
 
     def make_optimizer(self, parameters: Sequence[nn.Parameter]) -> Optimizer:
-        """Return AdamW."""
+        """Return AdamW; see :class:`~pyimgano.models.backbone_adaptation.BackboneAdaptation` for its rates."""
         return self._adapting().make_optimizer(parameters)
 
     def learning_rate_factor(self, done: float) -> float:

@@ -16,7 +16,7 @@ from pyimgano.models.trained_networks import TrainedNetwork, TrainingBatch
 
 __all__ = ["AdaptationNetwork"]
 
-ANCHOR = 1.0
+ANCHOR = 10.0
 """Weight of staying what it was, against telling defects."""
 WIDTH = 64
 GAMMA = 2.0
@@ -27,7 +27,7 @@ class AdaptationNetwork(TrainedNetwork):
 
     Let ``F`` be the backbone's features of a layer and ``F₀`` the teacher's. The loss is
 
-    ``focal(head(F), mask) + Σ_layers mean over good positions of ‖F − F₀‖² / mean ‖F₀‖²``.
+    ``focal(head(F), mask) + 10 Σ_layers mean over good positions of ‖F − F₀‖² / mean ‖F₀‖²``.
 
     The first term moves the features of defects away from those of good surfaces, to where nearest neighbours and
     Gaussians find them; the second keeps good surfaces together, where the memory expects them. The head is a layer of
@@ -96,6 +96,11 @@ class AdaptationNetwork(TrainedNetwork):
     def low_rank_updates(self, rank: int) -> list[nn.Parameter]:
         """Give the backbone low-rank updates, and return them and the head's parameters."""
         return [*inject_lora(self.backbone, rank), *self.trained["head"].parameters()]
+
+    def is_pretrained(self, parameter: nn.Parameter) -> bool:
+        """Tell whether a parameter is one of the backbone's own, and neither the head's nor an update."""
+        own = {id(one) for name, one in self.backbone.named_parameters() if ".lora_" not in name}
+        return id(parameter) in own
 
     def adapted(self) -> dict[str, Tensor]:
         """Return the backbone's tensors that differ from the teacher's, by name, low-rank updates merged."""

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["MODES", "BackboneAdaptation"]
 
 MODES = ("backbone-adapt", "full", "lora")
+PRETRAINED = 0.01
+"""Learning rate of pretrained weights, relative to that of new ones."""
 MEASURED = 32
 """Images that the scale of the layers is measured on, at most."""
 
@@ -40,7 +42,8 @@ class BackboneAdaptation(FrozenBackboneDetector):
     backbone, layers, input_size, weights, device
         See :func:`pyimgano.models.features.create_extractor`.
     learning_rate : float
-        Of AdamW with weight decay 1e-4.
+        Of AdamW with weight decay 1e-4; a hundredth of it for the backbone's own weights, which the head, that begins
+        at random, would otherwise drive far off in its first steps.
     epochs : int
         Times that every image is seen, where nobody says otherwise.
     seed : int
@@ -58,7 +61,7 @@ class BackboneAdaptation(FrozenBackboneDetector):
         layers: Optional[Sequence[str]] = None,
         *,
         input_size: Union[int, Sequence[int]] = 224,
-        learning_rate: float = 1e-4,
+        learning_rate: float = 1e-3,
         epochs: int = 10,
         seed: int = 0,
         weights: str = "default",
@@ -91,10 +94,19 @@ class BackboneAdaptation(FrozenBackboneDetector):
         return adaptation
 
     def make_optimizer(self, parameters: Sequence[nn.Parameter]) -> Optimizer:
-        """Return AdamW."""
+        """Return AdamW with the two learning rates."""
         from torch.optim import AdamW
 
-        return AdamW(parameters, lr=float(self.learning_rate), weight_decay=1e-4)
+        from pyimgano.models.adaptation_network import AdaptationNetwork
+
+        network = self._network or self._start()
+        assert isinstance(network, AdaptationNetwork)
+        groups: list[list[nn.Parameter]] = [[], []]
+        for parameter in parameters:
+            groups[network.is_pretrained(parameter)].append(parameter)
+        rate = float(self.learning_rate)
+        found = [{"params": group, "lr": lr} for group, lr in zip(groups, (rate, PRETRAINED * rate)) if group]
+        return AdamW(found, weight_decay=1e-4)
 
     def adapted_arrays(self) -> dict[str, np.ndarray]:
         """Return the backbone's tensors that differ from those of its weights' file, by name."""

@@ -97,6 +97,7 @@ class EfficientAd(FrozenBackboneDetector):
     ResNet's layers of stride 8 and 16, pooled to 384 channels; a backbone as the teacher is compared directly.
     """
 
+    modes = ("full", "last-layers")
     holdout = 0.1
 
     def __init__(

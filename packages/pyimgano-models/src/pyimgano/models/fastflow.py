@@ -134,14 +134,6 @@ class FastFlow(FrozenBackboneDetector):
 
         return Adam(parameters, lr=float(self.learning_rate), weight_decay=1e-5, fused=True)
 
-    def _start(self) -> TrainedNetwork:
-        from pyimgano.models.fastflow_network import FastFlows
-
-        network = super()._start()
-        assert isinstance(network, FastFlows)
-        network.settle()
-        return network
-
     def _build_network(self, teacher: PixelNetwork) -> TrainedNetwork:
         from pyimgano.models.fastflow_network import FastFlows
         from pyimgano.models.feature_shapes import feature_shapes

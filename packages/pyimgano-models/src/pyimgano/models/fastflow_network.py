@@ -42,7 +42,7 @@ class FeatureNorm(nn.Module):
         self.register_parameter("bias", nn.Parameter(torch.zeros(shape)) if learned else None)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise (N, C, h, w); returned contiguous (see :meth:`FastFlows.settle`)."""
+        """Normalise (N, C, h, w); returned contiguous (see :class:`FastFlows`)."""
         if self.weight is None:
             tokens = functional.layer_norm(x.permute(0, 2, 3, 1), self.shape[:1])
             return tokens.permute(0, 3, 1, 2).contiguous()
@@ -88,14 +88,9 @@ class FastFlows(TrainedNetwork):
         norms = nn.ModuleList([FeatureNorm(shape, learned=learned_norm) for shape in shapes])
         flows = nn.ModuleList([CouplingFlow(shape[0], subnets, clamp=CLAMP) for shape in shapes])
         super().__init__(teacher, nn.ModuleDict({"norms": norms, "flows": flows}))
-
-    def settle(self) -> None:
-        """Keep the flows' weights, and so what they compute, channels-first.
-
-        Channels-last, a step of the flows takes a third longer on the CPU, and scoring the same: splitting and
-        permuting channels moves whole planes here.
-        """
-        self.trained.to(memory_format=torch.contiguous_format)
+        # Channels-last, a step of the flows takes a third longer on the CPU, and scoring the same: splitting and
+        # permuting channels moves whole planes here.
+        self.layout = torch.contiguous_format
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """Return −exp(−½ · mean over the channels of z²) at each position: (N, h, w) per layer, −1 … 0."""

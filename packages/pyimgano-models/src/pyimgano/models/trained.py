@@ -287,7 +287,8 @@ class TrainedDetector(BaseDetector, ABC):
             # Not torch.manual_seed, which also seeds the generators of CUDA devices, and these are not forked here.
             torch.default_generator.manual_seed(derive_seed(self.seed, type(self).__name__, "weights"))
             network, device = self._make_network()
-        self._network = network.to(memory_format=network.layout)
+        self._network = network.to(memory_format=torch.channels_last)
+        network.trained.to(memory_format=network.layout)
         self._scorer = TorchRuntime(self._network, device=device, threads=default_threads())
         self._network.select(list(self._network.trained.parameters()))
         self._steps = 0

@@ -14,6 +14,7 @@ from typing import Any, Optional
 from pyimgano.core.errors import ParameterError, PyimganoError
 from pyimgano.core.files import dump_json, load_json
 from pyimgano.core.parameters import require
+from pyimgano.core.registry import MODELS
 from pyimgano.workbench.progress import Progress
 from pyimgano.workbench.train.checkpoints import TrainingCheckpoints, TrainingState
 from pyimgano.workbench.train.learning_images import Item, LearningImages
@@ -42,11 +43,8 @@ def check_model(detector: Any, settings: TrainSettings) -> None:
     """
     where = type(detector).__name__
     if not hasattr(detector, "training_step"):
-        raise ParameterError(
-            "the model has nothing that could be trained",
-            where=where,
-            allowed="a model that is: pyimgano models list --finetune",
-        )
+        trained = [entry.spec.name for entry in MODELS.entries() if entry.spec.finetune]
+        raise ParameterError("the model has nothing that could be trained", where=where, allowed=", ".join(trained))
     mode = settings.chosen_mode(detector)
     require(mode in detector.modes, "mode", mode, ", ".join(detector.modes), where=where)
     if settings.defects != "none" and not detector.learns_from_defects:

@@ -63,6 +63,27 @@ function breakdown(title, entries) {
   return section(title, plainTable(columns, names.map((name) => [name, ...keys.map((key) => cell(key, entries[name][key]))])));
 }
 
+// What a recipe that trains says of it, and of the same test images before and after.
+function training(finetune) {
+  if (!finetune) return null;
+  const columns = [{ title: "metric" }, { title: "before", numeric: true }, { title: "after", numeric: true },
+    { title: "difference", numeric: true }, { title: "95 % interval", numeric: true }, { title: "verdict" }];
+  const signed = (value) => (known(value) ? `${value > 0 ? "+" : ""}${value.toFixed(3)}` : "–");
+  const plain = (value) => (known(value) ? value.toFixed(3) : "–");
+  const rows = Object.entries(finetune.differences).map(([name, one]) => [metricName(name), plain(one.a), plain(one.b),
+    el("span", { "data-difference": name, "data-number": String(one.difference) }, signed(one.difference)),
+    one.interval ? `${signed(one.interval[0])} to ${signed(one.interval[1])}` : "", one.reason ? `${one.verdict}: ${one.reason}` : one.verdict]);
+  return section("Training", el("p", { "data-verdict": finetune.verdict },
+    `Training against the same model before its first step, on these test images: ${finetune.verdict}.`),
+  facts([["mode", finetune.mode], ["steps", finetune.steps], ["epochs", short(finetune.epochs)], ["ended", finetune.ended],
+    ["kept", `the state of step ${finetune.kept}`],
+    ["on synthetic defects", `AUROC ${plain(finetune.best.auroc)} at best (step ${finetune.best.step}), ${plain(finetune.start.auroc)} before`],
+    ["trained on", `${plural(finetune.n_train, "good image")}${finetune.n_train_defects ? ` and ${plural(finetune.n_train_defects, "defective one")}` : ""}`],
+    ["measured on", `${plural(finetune.n_validation, "good image")} and ${plural(finetune.n_validation_defects, "synthetic defect")}`],
+    ["batch", finetune.batch_size], ["time", `${finetune.seconds.toFixed(1)} s`]], true),
+  (finetune.notes || []).map((text) => el("p", { class: "quiet" }, text)), plainTable(columns, rows, { class: "training" }));
+}
+
 function calibrationCard(card, data) {
   const spread = card.distribution || {};
   const source = card.source || data.calibration_source;
@@ -195,6 +216,7 @@ function categoryPage(index) {
     });
     parts.push(panel.node);
   }
+  parts.push(training(report.finetune));
   parts.push(charts.node, report.metrics && metricTable(report.metrics), breakdown("By kind of defect", report.by_defect),
     breakdown("By group", report.by_group));
   if (known(card.threshold)) parts.push(calibrationCard(card, data), worst.node);
