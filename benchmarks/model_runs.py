@@ -43,7 +43,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "softpatch": {**_MEMORY},
     "spade": {**_MEMORY},
     "stfpm": {**_SMALL, "epochs": 10, "batch_size": 16},
-    "supersimplenet": {**_SMALL, "epochs": 10, "batch_size": 8},
+    "supersimplenet": {**_SMALL, "epochs": 8, "batch_size": 8, "noise_sigma": 4.0},
 }
 """Model → parameters that differ from its defaults."""
 
