@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from pyimgano.core.batching import ImageBatches
     from pyimgano.models.networks import PixelNetwork
-    from pyimgano.models.trained import Masks
     from pyimgano.models.trained_networks import TrainedNetwork
+    from pyimgano.models.training_images import Masks
 
 __all__ = ["SuperSimpleNet"]
 

@@ -20,11 +20,11 @@ import numpy as np
 from pyimgano.core.batching import ImageBatches
 from pyimgano.core.detector import BaseDetector
 from pyimgano.core.errors import CheckpointError, ParameterError, PyimganoError
-from pyimgano.core.images import as_rgb8
 from pyimgano.core.parameters import require
 from pyimgano.core.seeding import derive_seed, generator
 from pyimgano.models.backbone_detector import is_real, is_whole
 from pyimgano.models.runtimes import TorchRuntime, default_threads
+from pyimgano.models.training_images import InOrder, Masks, shuffled_batches, stack_masks
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -39,9 +39,6 @@ logger = logging.getLogger(__name__)
 LOSSES = "losses"
 TRAINED = "trained."
 STEPS = "steps"
-
-Masks = Sequence[Optional[np.ndarray]]
-"""Of each image, where it is defective, (H, W) bool; None for a good one."""
 
 
 class TrainedDetector(BaseDetector, ABC):
@@ -217,7 +214,7 @@ class TrainedDetector(BaseDetector, ABC):
         device = self._scorer.device
         step = TrainingBatch(
             pixels=torch.from_numpy(pixels).to(device),
-            masks=_stack_masks(masks, pixels.shape[:3], device) if given else None,
+            masks=stack_masks(masks, pixels.shape[:3], device) if given and masks else None,
             chance=generator(self.seed, type(self).__name__, "step", self._steps),
             defective=torch.tensor([mask is not None for mask in masks], device=device) if given and masks else None,
         )
@@ -328,7 +325,7 @@ class TrainedDetector(BaseDetector, ABC):
             return images, images
         order = generator(self.seed, type(self).__name__, "hold-out").permutation(count)
         return tuple(  # type: ignore[return-value]
-            ImageBatches(_InOrder(images.X, np.sort(part)), images.batch_size, prepare=images.prepare)
+            ImageBatches(InOrder(images.X, np.sort(part)), images.batch_size, prepare=images.prepare)
             for part in (order[spared:], order[:spared])
         )
 
@@ -373,19 +370,9 @@ class TrainedDetector(BaseDetector, ABC):
             yield batch, None
 
     def _epoch(self, images: ImageBatches, epoch: int) -> Iterator[list[np.ndarray]]:
-        """Yield every image once, in an order of the epoch's own, in batches of equal size to within one.
-
-        A last batch of one or two images would disturb BatchNorm, so the images are spread; no batch is greater than
-        ``batch_size``.
-        """
-        count = len(images)
-        order = generator(self.seed, type(self).__name__, "order", epoch).permutation(count)
-        batches = -(-count // self.batch_size)
-        decoded = ImageBatches(
-            _InOrder(images.X, order), self.batch_size, prepare=images.prepare, workers=images.workers
-        ).images()
-        for part in np.array_split(order, batches):
-            yield list(islice(decoded, len(part)))
+        """Yield every image once, in an order of the epoch's own; see :func:`shuffled_batches`."""
+        order = generator(self.seed, type(self).__name__, "order", epoch).permutation(len(images))
+        return shuffled_batches(images, order, self.batch_size)
 
     # -- infer and state -----------------------------------------------------------------------------------------
 
@@ -427,34 +414,3 @@ class TrainedDetector(BaseDetector, ABC):
 
 def _arrays(state: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
     return {TRAINED + name: tensor.detach().cpu().numpy().copy() for name, tensor in state.items()}
-
-
-def _stack_masks(masks: Optional[Masks], shape: tuple[int, int, int], device: str) -> Tensor:
-    """Return (N, H, W) bool at the size that the network sees; a pixel is defective when its centre is."""
-    import cv2
-    import torch
-
-    assert masks is not None
-    count, height, width = shape
-    stacked = np.zeros((count, height, width), dtype=np.uint8)
-    for place, mask in zip(stacked, masks):
-        if mask is not None:
-            place[...] = cv2.resize(
-                np.asarray(mask, dtype=np.uint8), (width, height), interpolation=cv2.INTER_NEAREST_EXACT
-            )
-    return torch.from_numpy(stacked > 0).to(device)
-
-
-class _InOrder(Sequence[Any]):
-    """Some of the images, in another order; an array that is no image is named by its place in the original."""
-
-    def __init__(self, images: Sequence[Any], order: np.ndarray) -> None:
-        self._images = images
-        self._order = order
-
-    def __len__(self) -> int:
-        return len(self._order)
-
-    def __getitem__(self, index: Any) -> Any:
-        place = int(self._order[index])
-        return as_rgb8(self._images[place], where=f"image {place}")
