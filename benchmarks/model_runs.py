@@ -25,25 +25,25 @@ _LITE0 = {"backbone": "efficientnet-lite0"}
 _MEMORY = {**_LITE0, "input_size": 224}
 # Trained models: a short training that two cores can do, far from the papers' lengths.
 _SMALL = {**_LITE0, "input_size": 128}
-_NARROW = {"reconstruction_width": 16, "segmentation_width": 16}
+_NARROW = {"reconstruction_width": 8, "segmentation_width": 8}
 PARAMETERS: dict[str, dict[str, Any]] = {
     "anomaly-dino": {**_MEMORY},
-    "cflow": {**_SMALL, "epochs": 4, "batch_size": 8},
+    "cflow": {**_SMALL, "epochs": 3, "batch_size": 8},
     "dfm": {**_MEMORY},
-    "draem": {"input_size": 128, **_NARROW, "epochs": 12, "learning_rate": 1e-3},
-    "efficient-ad": {**_SMALL, "steps": 300, "learning_rate": 5e-4},
-    "fastflow": {**_SMALL, "epochs": 6, "batch_size": 8, "learning_rate": 2e-3},
+    "draem": {"input_size": 128, **_NARROW, "epochs": 6, "learning_rate": 2e-3},
+    "efficient-ad": {**_SMALL, "steps": 200, "learning_rate": 5e-4},
+    "fastflow": {**_SMALL, "epochs": 4, "batch_size": 8, "learning_rate": 2e-3},
     "musc": {**_MEMORY},
     "padim": {**_MEMORY},
     "patchcore": {**_MEMORY, "coreset_sampling_ratio": 0.1},
     "pixel-gaussian": {},
-    "reverse-distillation": {**_SMALL, "epochs": 8, "batch_size": 8},
-    "simplenet": {**_SMALL, "epochs": 8, "batch_size": 8, "noise_sigma": 4.0},
+    "reverse-distillation": {**_SMALL, "epochs": 5, "batch_size": 8},
+    "simplenet": {**_SMALL, "epochs": 5, "batch_size": 8, "noise_sigma": 4.0},
     "sklearn-isolation-forest": {**_MEMORY},
     "softpatch": {**_MEMORY},
     "spade": {**_MEMORY},
-    "stfpm": {**_SMALL, "epochs": 10, "batch_size": 16},
-    "supersimplenet": {**_SMALL, "epochs": 8, "batch_size": 8, "noise_sigma": 4.0},
+    "stfpm": {**_SMALL, "epochs": 6, "batch_size": 16},
+    "supersimplenet": {**_SMALL, "epochs": 5, "batch_size": 8, "noise_sigma": 4.0},
 }
 """Model → parameters that differ from its defaults."""
 
