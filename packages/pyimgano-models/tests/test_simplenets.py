@@ -20,7 +20,7 @@ from pyimgano.models.patches import locally_aware_patches
 from pyimgano.models.resampled_convolution import JoinedLayers, add_at
 from pyimgano.models.simplenet import SimpleNet
 from pyimgano.models.supersimplenet import SuperSimpleNet
-from pyimgano.models.supersimplenet_network import focal, noise_regions
+from pyimgano.models.supersimplenet_network import noise_regions
 
 LITE0 = "efficientnet-lite0"
 
@@ -158,16 +158,6 @@ def test_the_learning_rate_falls_at_four_and_nine_tenths() -> None:
     assert factors == pytest.approx([1.0] * 8 + [0.4, 0.16])
 
 
-def test_the_focal_loss_is_that_of_its_definition_and_finite_for_any_logit() -> None:
-    logits = torch.tensor([-3.0, -0.2, 0.0, 2.0])
-    p = torch.sigmoid(logits.double())
-    for target in (0.0, 1.0):
-        right = p if target else 1 - p
-        expected = -((1 - right) ** 4) * torch.log(right)
-        torch.testing.assert_close(focal(logits.double(), torch.full((4,), target).double()), expected)
-    assert bool(torch.isfinite(focal(torch.tensor([-200.0, 200.0]), torch.tensor([1.0, 0.0]))).all())
-
-
 def test_the_truncated_l1_counts_nothing_for_a_side_without_values() -> None:
     values = torch.tensor([-1.0, -0.25, 0.5])
     assert float(truncated_l1(values, values[:0])) == pytest.approx((0.25 + 1.0) / 3)
@@ -200,7 +190,8 @@ def test_the_classifiers_gradient_stops_at_the_map_only_where_all_images_are_goo
 
     zero = lambda clean, noisy: (clean.sum() + noisy.sum()) * 0.0  # noqa: E731
     monkeypatch.setattr(network, "truncated_l1", zero)
-    monkeypatch.setattr(network, "focal", lambda logits, targets: logits * (logits.ndim == 1 and len(logits) == 6))
+    of_images = lambda logits, targets, gamma: logits * (logits.ndim == 1 and len(logits) == 6)  # noqa: E731
+    monkeypatch.setattr(network, "focal_loss", of_images)
     mask = np.zeros((64, 64), dtype=bool)
     mask[10:40, 10:40] = True
     good, labelled = supersimple(), supersimple()

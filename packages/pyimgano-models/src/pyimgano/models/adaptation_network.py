@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from pyimgano.core.errors import ParameterError
 from pyimgano.models.deepest_layers import deepest_parameters
+from pyimgano.models.focal_loss import focal_loss
 from pyimgano.models.lora import inject_lora, merged_state
 from pyimgano.models.networks import PixelNetwork
 from pyimgano.models.trained_networks import TrainedNetwork, TrainingBatch
@@ -19,7 +20,6 @@ __all__ = ["AdaptationNetwork"]
 ANCHOR = 10.0
 """Weight of staying what it was, against telling defects."""
 WIDTH = 64
-GAMMA = 2.0
 
 
 class AdaptationNetwork(TrainedNetwork):
@@ -73,8 +73,9 @@ class AdaptationNetwork(TrainedNetwork):
         masks = torch.zeros(shape[:3], device=logits.device) if batch.masks is None else batch.masks.float()
         # A position is defective by the share of its pixels that are: a hair-line leaves no position untouched.
         share = functional.adaptive_avg_pool2d(masks[:, None], list(logits.shape[1:]))[:, 0]
-        target = (share > 0).float()
-        loss = _focal(logits, target)
+        defective = share > 0
+        # Normalised by the defective positions (Lin et al., ICCV 2017), of which a good batch has none.
+        loss = focal_loss(logits, defective).sum() / defective.sum().clamp_min(1)
         for layer, former in zip(features, before):
             good = 1.0 - functional.adaptive_max_pool2d(masks[:, None], list(layer.shape[2:]))
             moved = ((layer - former).square().mean(dim=1, keepdim=True) * good).sum() / good.sum().clamp_min(1.0)
@@ -111,10 +112,3 @@ class AdaptationNetwork(TrainedNetwork):
 
     def learn(self, learning: bool) -> None:
         """Change nothing: BatchNorm keeps the statistics of the data that it was made with, as in scoring."""
-
-
-def _focal(logits: Tensor, target: Tensor) -> Tensor:
-    """Return the focal loss (Lin et al., ICCV 2017), normalised by the number of defective positions, at least one."""
-    entropy = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    wrong = torch.where(target > 0, 1.0 - torch.sigmoid(logits), torch.sigmoid(logits))
-    return (wrong.pow(GAMMA) * entropy).sum() / target.sum().clamp_min(1.0)

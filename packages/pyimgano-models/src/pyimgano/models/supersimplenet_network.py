@@ -17,6 +17,7 @@ from pyimgano.models.feature_discriminator import (
     noise_vectors,
     truncated_l1,
 )
+from pyimgano.models.focal_loss import focal_loss
 from pyimgano.models.folded_network import FoldedNetwork
 from pyimgano.models.image_classifier import Classifier, ClassifierFold
 from pyimgano.models.networks import PixelNetwork
@@ -24,9 +25,9 @@ from pyimgano.models.perlin import perlin_mask
 from pyimgano.models.resampled_convolution import JoinedLayers, add_at
 from pyimgano.models.trained_networks import TrainingBatch
 
-__all__ = ["RegionNoiseDiscriminator", "focal", "noise_regions"]
+__all__ = ["RegionNoiseDiscriminator", "noise_regions"]
 
-FOCUS = 4
+FOCUS = 4.0
 
 
 class RegionNoiseDiscriminator(FoldedNetwork[tuple[PointwiseFold, ClassifierFold]]):
@@ -91,8 +92,8 @@ class RegionNoiseDiscriminator(FoldedNetwork[tuple[PointwiseFold, ClassifierFold
         judged, truth = values[located], targets.regions[located]
         loss = truncated_l1(judged[~truth], judged[truth])
         if judged.numel():
-            loss = loss + focal(judged, truth.to(judged.dtype)).mean()
-        return loss + focal(logits, targets.labels.to(logits.dtype)).mean()
+            loss = loss + focal_loss(judged, truth, gamma=FOCUS).mean()
+        return loss + focal_loss(logits, targets.labels, gamma=FOCUS).mean()
 
     def _judge_noisy(self, features: JoinedLayers, batch: TrainingBatch, targets: _Targets) -> tuple[Tensor, Tensor]:
         adaptor, discriminator = self.trained["adaptor"], self.trained["discriminator"]
@@ -184,9 +185,3 @@ def noise_regions(count: int, grid: tuple[int, int], *, threshold: float, chance
         if struck:
             region[...] = perlin_mask(grid, chance, threshold=threshold)
     return regions
-
-
-def focal(logits: Tensor, targets: Tensor) -> Tensor:
-    """Return the focal loss, ``−(1 − p)⁴ log p`` with ``p`` the probability of the target, of each logit."""
-    entropy = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
-    return entropy * (1.0 - torch.exp(-entropy)).pow(FOCUS)
