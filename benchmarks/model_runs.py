@@ -33,7 +33,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "draem": {"input_size": 128, **_NARROW, "epochs": 6, "learning_rate": 2e-3},
     "efficient-ad": {**_SMALL, "steps": 200, "learning_rate": 5e-4},
     "fastflow": {**_SMALL, "epochs": 4, "batch_size": 8, "learning_rate": 2e-3},
-    "musc": {**_MEMORY},
+    "musc": {**_SMALL},
     "padim": {**_MEMORY},
     "patchcore": {**_MEMORY, "coreset_sampling_ratio": 0.1},
     "pixel-gaussian": {},
@@ -41,7 +41,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "simplenet": {**_SMALL, "epochs": 5, "batch_size": 8, "noise_sigma": 4.0},
     "sklearn-isolation-forest": {**_MEMORY},
     "softpatch": {**_MEMORY},
-    "spade": {**_MEMORY},
+    "spade": {**_SMALL},
     "stfpm": {**_SMALL, "epochs": 6, "batch_size": 16},
     "supersimplenet": {**_SMALL, "epochs": 5, "batch_size": 8, "noise_sigma": 4.0},
 }
