@@ -38,7 +38,8 @@ LINTERS = ["import-linter>=2.3,<3", "mypy>=1.18,<2", "ruff>=0.14,<0.17"]  # mypy
 TYPED = ["click<8.2", "numpy<2.1", "packaging<26.4", "pydantic<2.14", "pytest<9", "rich", "tomli", "typer<0.24"]
 
 # A hub that does not answer costs a minute per try; PYTHONUTF8 would hide a forgotten encoding="utf-8".
-ENV = {"HF_HUB_OFFLINE": "1", "PYTHONUTF8": None, "PYTHONPATH": None}
+# Without bytecode, every process that a test starts would compile torch anew.
+ENV = {"HF_HUB_OFFLINE": "1", "PYTHONUTF8": None, "PYTHONPATH": None, "PYTHONDONTWRITEBYTECODE": None}
 # How good models are on real cells takes minutes, and is the same on every Python: `tests` asks, the others do not.
 SHORT = ("-m", "not long")
 # Workers of pytest: `TEST_WORKERS=2 nox`. Each then gets one thread, or they would fight for the cores.

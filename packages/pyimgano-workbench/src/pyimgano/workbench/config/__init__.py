@@ -8,6 +8,7 @@ from __future__ import annotations
 from pyimgano.workbench.config.loading import load_run_config
 from pyimgano.workbench.config.models import (
     CalibrationConfig,
+    ComponentConfig,
     DatasetConfig,
     EvaluationConfig,
     ModelConfig,
@@ -21,6 +22,7 @@ from pyimgano.workbench.config.problems import ConfigProblem, RunConfigError
 
 __all__ = [
     "CalibrationConfig",
+    "ComponentConfig",
     "ConfigProblem",
     "DatasetConfig",
     "EvaluationConfig",

@@ -14,7 +14,13 @@ from pyimgano.core.plugins import installed
 from pyimgano.workbench.config.layers import Layer, file_layer, flag_layer, merge, setting_layer
 from pyimgano.workbench.config.models import CalibrationConfig, OutputConfig, RunConfig
 from pyimgano.workbench.config.places import KeyPath
-from pyimgano.workbench.config.problems import ConfigProblem, RunConfigError, from_validation
+from pyimgano.workbench.config.problems import (
+    ConfigProblem,
+    RunConfigError,
+    from_validation,
+    parameter_problems,
+    problem_of,
+)
 
 if TYPE_CHECKING:
     from pyimgano.workbench.calibrate import ThresholdMethod
@@ -78,7 +84,7 @@ def _with_preset(user: dict[str, Any], problems: list[ConfigProblem]) -> dict[st
     try:
         presets = recipe_presets(name)
     except PyimganoError as error:
-        problems.append(_problem(("recipe",), error))
+        problems.append(problem_of(("recipe",), error))
         return user
     if preset is None and presets:
         preset = presets[0]
@@ -92,7 +98,7 @@ def _with_preset(user: dict[str, Any], problems: list[ConfigProblem]) -> dict[st
     try:
         defaults = preset_defaults(name, preset)
     except PyimganoError as error:
-        problems.append(_problem(("recipe",), error))
+        problems.append(problem_of(("recipe",), error))
         return user
     model = user.get("model")
     chosen = model.get("name") if isinstance(model, dict) else None
@@ -140,7 +146,7 @@ def _check_names(data: Mapping[str, Any], problems: list[ConfigProblem], *, chec
             try:
                 made.check_model(detector)
             except ParameterError as error:
-                problems += _parameter_problems(("recipe_params",), error, data.get("recipe_params") or {})
+                problems += parameter_problems(("recipe_params",), error, data.get("recipe_params") or {})
         _check_maps(model["name"], data, problems)
     if isinstance(calibration, dict):
         _check_calibration(calibration, problems)
@@ -157,9 +163,9 @@ def _check_recipe(name: str, params: Any, problems: list[ConfigProblem]) -> Any:
     try:
         return create_recipe(name, params or {})
     except ParameterError as error:
-        problems += _parameter_problems(("recipe_params",), error, params or {})
+        problems += parameter_problems(("recipe_params",), error, params or {})
     except PyimganoError as error:
-        problems.append(_problem(("recipe",), error))
+        problems.append(problem_of(("recipe",), error))
     return None
 
 
@@ -178,16 +184,16 @@ def _check_model(name: str, params: Any, problems: list[ConfigProblem]) -> Any:
             return None
         return create_model(name, **(params or {}))  # __init__ only stores, and validate needs no data
     except ParameterError as error:
-        problems += _parameter_problems(("model", "params"), error, params or {})
+        problems += parameter_problems(("model", "params"), error, params or {})
     except MissingDependencyError as error:
-        problem = _problem(("model", "name"), error)
+        problem = problem_of(("model", "name"), error)
         ready = [e.spec.name for e in MODELS.entries() if all(installed(need.module) for need in e.spec.requires)]
         if ready:
             hint = f"{problem.hint}; or choose a model that runs as it is: {', '.join(ready)}"
             problem = dataclasses.replace(problem, hint=hint)
         problems.append(problem)
     except PyimganoError as error:
-        problems.append(_problem(("model", "name"), error))
+        problems.append(problem_of(("model", "name"), error))
     return None
 
 
@@ -240,9 +246,9 @@ def _check_method(method: Any, params: Any, prefix: str, problems: list[ConfigPr
             )
         )
     except ParameterError as error:
-        problems += _parameter_problems(("calibration", f"{prefix}params"), error, params or {})
+        problems += parameter_problems(("calibration", f"{prefix}params"), error, params or {})
     except PyimganoError as error:
-        problems.append(_problem(("calibration", f"{prefix}method"), error))
+        problems.append(problem_of(("calibration", f"{prefix}method"), error))
     return None
 
 
@@ -254,7 +260,7 @@ def _check_dataset(dataset: Mapping[str, Any], problems: list[ConfigProblem], *,
         try:
             DATASETS.get(layout)
         except PyimganoError as error:
-            problems.append(_problem(("dataset", "format"), error))
+            problems.append(problem_of(("dataset", "format"), error))
     if check_dataset and isinstance(root, str) and root and not os.path.exists(root):
         problems.append(
             ConfigProblem(
@@ -263,26 +269,6 @@ def _check_dataset(dataset: Mapping[str, Any], problems: list[ConfigProblem], *,
                 hint="in a config file, relative paths start at its folder",
             )
         )
-
-
-def _problem(path: KeyPath, error: PyimganoError) -> ConfigProblem:
-    # The first line is about the name; what follows is about plugins that could not be asked.
-    hint = (error.hint or "").split("\n", 1)[0] or None
-    return ConfigProblem(path, error.message, allowed=error.allowed, hint=hint, exit_code=error.exit_code)
-
-
-def _parameter_problems(path: KeyPath, error: ParameterError, params: Mapping[str, Any]) -> list[ConfigProblem]:
-    """Blame the parameters that the error names, where it names any."""
-    named = [name for name in params if f"{name!r}" in error.message]
-    if not named:
-        first = error.message.split(" ", 1)[0].rstrip(":=")
-        named = [first] if first in params else []
-    problem = _problem(path, error)
-    if not named:
-        return [problem]
-    return [
-        ConfigProblem((*path, name), problem.message, allowed=problem.allowed, hint=problem.hint) for name in named[:1]
-    ] + [ConfigProblem((*path, name), "likewise") for name in named[1:]]
 
 
 def _placed(problem: ConfigProblem, layers: Sequence[Layer]) -> ConfigProblem:

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 __all__ = [
     "CalibrationConfig",
+    "ComponentConfig",
     "DatasetConfig",
     "EvaluationConfig",
     "ModelConfig",
@@ -85,6 +86,15 @@ _Rate = Annotated[float, Field(gt=0.0, le=1.0)]
 class _Frozen(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=False
+    )
+
+
+class ComponentConfig(_Frozen):
+    """One component of a kind, by name (`pyimgano components list`)."""
+
+    name: str = Field(description="Name of the component.", min_length=1)
+    params: Annotated[dict[str, Any], AfterValidator(_plain_json)] = Field(
+        default_factory=dict, description="Parameters of the component."
     )
 
 

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
 
-from pyimgano.core.errors import ConfigError
+from pyimgano.core.errors import ConfigError, ParameterError, PyimganoError
 from pyimgano.core.names import nearest_names
 from pyimgano.workbench.config.places import KeyPath
 
-__all__ = ["ConfigProblem", "RunConfigError", "dotted", "from_validation"]
+__all__ = ["ConfigProblem", "RunConfigError", "dotted", "from_validation", "parameter_problems", "problem_of"]
 
 
 @dataclass(frozen=True)
@@ -132,3 +132,24 @@ def _translate(error: Mapping[str, Any], known: Mapping[KeyPath, Sequence[str]])
     if kind in _KINDS:
         return ConfigProblem(path, given, allowed=_KINDS[kind])
     return ConfigProblem(path, f"{given}: {error['msg']}")
+
+
+def problem_of(path: KeyPath, error: PyimganoError) -> ConfigProblem:
+    """Return what an error says of the key at ``path``."""
+    # The first line is about the name; what follows is about plugins that could not be asked.
+    hint = (error.hint or "").split("\n", 1)[0] or None
+    return ConfigProblem(path, error.message, allowed=error.allowed, hint=hint, exit_code=error.exit_code)
+
+
+def parameter_problems(path: KeyPath, error: ParameterError, params: Mapping[str, Any]) -> list[ConfigProblem]:
+    """Blame the parameters that the error names, where it names any."""
+    named = [name for name in params if f"{name!r}" in error.message]
+    if not named:
+        first = error.message.split(" ", 1)[0].rstrip(":=")
+        named = [first] if first in params else []
+    problem = problem_of(path, error)
+    if not named:
+        return [problem]
+    return [
+        ConfigProblem((*path, name), problem.message, allowed=problem.allowed, hint=problem.hint) for name in named[:1]
+    ] + [ConfigProblem((*path, name), "likewise") for name in named[1:]]
