@@ -81,8 +81,9 @@ class GaussianAccumulator:
         self._waiting = 0
         self._origin = np.zeros((positions, features), dtype=np.float32)
         self._sums = np.zeros((positions, features))
-        self._triangle = np.tril_indices(features)
-        self._products = np.zeros((positions, len(self._triangle[0])))
+        rows, columns = np.tril_indices(features)
+        self._triangle = rows * features + columns
+        self._products = np.zeros((positions, len(rows)))
 
     def add(self, vectors: np.ndarray) -> None:
         """Add images: (N, P, D) float32. How they are batched does not matter, to the last bit."""
@@ -98,14 +99,15 @@ class GaussianAccumulator:
         chunk = self._pending[: self._waiting]
         if self.count == 0:
             self._origin = chunk.mean(axis=0, dtype=np.float64).astype(np.float32)
-        rows, columns = self._triangle
 
         def work(part: slice) -> None:
-            shifted = np.subtract(chunk[:, part], self._origin[part], dtype=np.float64)
-            self._sums[part] += shifted.sum(axis=0)
-            by_position = np.ascontiguousarray(shifted.transpose(1, 0, 2))
-            products = by_position.transpose(0, 2, 1) @ by_position
-            self._products[part] += products[:, rows, columns]
+            vectors = chunk[:, part].transpose(1, 0, 2)
+            shifted = np.empty(vectors.shape)
+            np.subtract(vectors, self._origin[part][:, None], out=shifted, dtype=np.float64)
+            self._sums[part] += shifted.sum(axis=1)
+            products = (shifted.transpose(0, 2, 1) @ shifted).reshape(len(shifted), -1)
+            # mode="clip" writes straight into the result: a third of the time of an index with a bounds check.
+            self._products[part] += products.take(self._triangle, axis=1, mode="clip")
 
         map_blocks(work, split_blocks(chunk.shape[1], most=_POSITIONS))
         self.count += self._waiting
@@ -125,8 +127,9 @@ class GaussianAccumulator:
 
         self._flush()
         del self._pending
-        rows, columns = self._triangle
         positions, features = self._sums.shape
+        rows, columns = np.divmod(self._triangle, features)
+        diagonal = np.flatnonzero(rows == columns)
         mean = np.empty((positions, features))
         whitening = np.empty(self._products.shape, dtype=np.float32)
         divisor = max(1, self.count - 1)
@@ -134,19 +137,22 @@ class GaussianAccumulator:
         def work(part: slice) -> None:
             shift = self._sums[part] / self.count
             mean[part] = self._origin[part] + shift
-            for position in range(part.start, part.stop):
-                delta = shift[position - part.start]
-                covariance = np.zeros((features, features))
-                covariance[rows, columns] = self._products[position]
-                covariance -= self.count * np.outer(delta, delta)
-                covariance /= divisor
-                covariance[np.arange(features), np.arange(features)] += epsilon
-                factor, failed = lapack.dpotrf(covariance, lower=1)
+            triangles = shift.take(rows, axis=1, mode="clip")
+            triangles *= shift.take(columns, axis=1, mode="clip")
+            triangles *= -self.count
+            triangles += self._products[part]
+            triangles /= divisor
+            triangles[:, diagonal] += epsilon
+            matrices = np.empty((len(shift), features, features))
+            matrices.reshape(len(shift), -1)[:, self._triangle] = triangles
+            for matrix in matrices:
+                # LAPACK counts by columns: the lower triangle of a row-wise matrix is its upper one. In place.
+                factor, failed = lapack.dpotrf(matrix.T, lower=0, clean=0, overwrite_a=1)
                 if not failed:
-                    factor, failed = lapack.dtrtri(factor, lower=1)
+                    _, failed = lapack.dtrtri(factor, lower=0, overwrite_c=1)
                 if failed:
                     raise ValueError(f"epsilon = {epsilon:g} is too small: a covariance is not positive definite")
-                whitening[position] = factor[rows, columns]
+            whitening[part] = matrices.reshape(len(shift), -1).take(self._triangle, axis=1, mode="clip")
 
         map_blocks(work, split_blocks(positions, most=_POSITIONS))
         del self._products  # before the matrices are made: these take as much again
