@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import re
 import subprocess
@@ -24,6 +23,7 @@ from pyimgano.core.errors import (
     PyimganoError,
 )
 from pyimgano.core.images import read_image
+from pyimgano.core.testing import check_finetunable
 from pyimgano.models.backbones import resolve_backbone
 from pyimgano.models.cflow import CFlow
 from pyimgano.models.draem import Draem
@@ -161,50 +161,28 @@ def test_an_outer_loop_trains_the_very_same_model(textures, make) -> None:
 
 
 @every
-def test_scoring_between_steps_changes_no_step(textures, make) -> None:
-    def losses(score: bool) -> list[float]:
-        detector = make()
-        optimizer = detector.make_optimizer(detector.trainable())
-        detector.begin_training(textures[:4])
-        found = []
-        for _ in range(3):
-            loss = detector.training_step(textures[:4])
-            found.append(float(loss.detach()))
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            if score:
-                detector.finish_training(textures[:4])
-                detector.decision_function(textures[5:7])
-        return found
-
-    assert losses(score=True) == losses(score=False)
+def test_the_contract_of_finetunable_models_is_kept(make) -> None:
+    check_finetunable(make)
 
 
-@every
-def test_training_that_was_interrupted_goes_on_as_if_it_had_not_been(textures, make) -> None:
-    def steps(detector, optimizer, count: int) -> list[float]:
-        losses = []
-        for _ in range(count):
-            loss = detector.training_step(textures[:4])
-            losses.append(float(loss.detach()))
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-        return losses
+class Forgetful(CFlow):
+    """Forgets which lots it has drawn, and takes what it cannot learn from."""
 
-    whole = make()
-    optimizer = whole.make_optimizer(whole.trainable("full"))
-    first = steps(whole, optimizer, 2)
-    state = {name: array.copy() for name, array in whole.training_state().items()}
-    of_optimizer = copy.deepcopy(optimizer.state_dict())
-    last = steps(whole, optimizer, 2)
-    resumed = make()
-    optimizer = resumed.make_optimizer(resumed.trainable("full"))
-    resumed.set_training_state(state)
-    optimizer.load_state_dict(of_optimizer)
-    assert steps(resumed, optimizer, 2) == last
-    assert not set(first) & set(last)
+    learns_from_defects = True
+
+    def training_state(self) -> dict[str, np.ndarray]:
+        return {**super().training_state(), "steps": np.asarray(0)}
+
+    def trainable(self, mode="full", *, rank=8):
+        return super().trainable(mode if mode in self.modes else "full", rank=rank)
+
+
+def test_the_contract_names_every_rule_that_a_model_breaks() -> None:
+    small = {**SMALL, "coupling_blocks": 2, "fibres": 16}
+    with pytest.raises(AssertionError) as caught:
+        check_finetunable(lambda: Forgetful(**small))
+    broken = [line.split(":")[0] for line in str(caught.value).splitlines()]
+    assert broken == ["check_unknown_mode_is_refused", "check_interrupted_training_goes_on"]
 
 
 @every

@@ -18,24 +18,29 @@ It needs ``pip install "pyimgano-core[testing]"``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Callable, Optional
 
 from pyimgano.core.testing._detector_checks import DETECTOR_CHECKS, Subject, detector_checks
+from pyimgano.core.testing._finetunable_checks import FINETUNABLE_CHECKS, finetunable_checks
 from pyimgano.core.testing._images import CheckImages, make_check_images
 from pyimgano.core.testing._plugin_checks import HEAVY_MODULES, check_plugin
 from pyimgano.core.testing._recipe_checks import check_recipe, check_run_directory
 
 __all__ = [
     "DETECTOR_CHECKS",
+    "FINETUNABLE_CHECKS",
     "HEAVY_MODULES",
     "CheckImages",
     "Subject",
     "check_detector",
+    "check_finetunable",
     "check_plugin",
     "check_recipe",
     "check_run_directory",
     "detector_checks",
+    "finetunable_checks",
     "make_check_images",
     "parametrize_with_checks",
 ]
@@ -70,14 +75,46 @@ def check_detector(
         With every rule that is broken, and how.
     """
     subject = Subject(factory, images=images, batch_tolerance=batch_tolerance, uses_labels=uses_labels)
-    expected = dict(expected_failures or {})
-    unknown = sorted(set(expected) - {name for name, _ in detector_checks()})
+    _verdict([(name, partial(check, subject)) for name, check in detector_checks()], expected_failures)
+
+
+def check_finetunable(
+    factory: Callable[[], Any],
+    *,
+    images: Optional[CheckImages] = None,
+    expected_failures: Optional[Mapping[str, str]] = None,
+) -> None:
+    """Check a model that is trained step by step against every rule of :class:`~pyimgano.core.contracts.Finetunable`.
+
+    Parameters
+    ----------
+    factory : callable
+        Returns a new, untrained model; always with the same parameters, the seed among them.
+    images : CheckImages, optional
+        Images for models that cannot take the generated ones.
+    expected_failures : mapping of str to str, optional
+        Name of a check → why it fails. One that passes all the same is reported too.
+
+    Raises
+    ------
+    AssertionError
+        With every rule that is broken, and how.
+    """
+    given = images or make_check_images()
+    checks = [(name, partial(check, factory, given)) for name, check in finetunable_checks()]
+    _verdict(checks, expected_failures)
+
+
+def _verdict(
+    checks: Sequence[tuple[str, Callable[[], None]]], expected_failures: Optional[Mapping[str, str]] = None
+) -> None:
+    expected, broken = dict(expected_failures or {}), []
+    unknown = sorted(set(expected) - {name for name, _ in checks})
     if unknown:
         raise ValueError(f"expected_failures names no check: {unknown}")
-    broken = []
-    for name, check in detector_checks():
+    for name, check in checks:
         try:
-            check(subject)
+            check()
         except Exception as error:  # a stranger's detector may raise anything; each rule gets its verdict
             if name not in expected:
                 kind = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
@@ -106,8 +143,6 @@ def parametrize_with_checks(
     **subject
         Keyword arguments of :class:`Subject`, e.g. ``batch_tolerance=0.0``.
     """
-    import functools
-
     import pytest
 
     cases = []
@@ -116,5 +151,5 @@ def parametrize_with_checks(
         reasons = (expected_failures or {}).get(model, {})
         for name, check in detector_checks():
             marks = [pytest.mark.xfail(reason=reasons[name], strict=True)] if name in reasons else []
-            cases.append(pytest.param(functools.partial(check, shared), id=f"{model}-{name}", marks=marks))
+            cases.append(pytest.param(partial(check, shared), id=f"{model}-{name}", marks=marks))
     return pytest.mark.parametrize("check", cases)
