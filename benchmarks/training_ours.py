@@ -33,8 +33,10 @@ def build(model: str, *, batch_size: int, epochs: int, folder: str) -> Any:
     common: dict[str, Any] = {"input_size": SIZE, "batch_size": batch_size, "weights": "random", "device": "cpu"}
     if model == "efficient-ad":
         return create_model("efficient-ad", imagenet_dir=folder, steps=epochs, **common)
-    backbone = "resnet18" if model == "stfpm" else "wide_resnet50_2"
-    return create_model(model, backbone=backbone, epochs=epochs, **common)
+    if model == "stfpm":
+        return create_model(model, backbone="resnet18", epochs=epochs, **common)
+    # What "auto" takes with weights that are not random.
+    return create_model(model, backbone="wide_resnet50_2", runtime="onnxruntime", epochs=epochs, **common)
 
 
 def train(model: str, *, batch_size: int, steps: int, repeats: int, folder: str, threads: int) -> dict[str, Any]:

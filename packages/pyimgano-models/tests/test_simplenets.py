@@ -19,6 +19,7 @@ from pyimgano.models.feature_discriminator import truncated_l1
 from pyimgano.models.patches import locally_aware_patches
 from pyimgano.models.resampled_convolution import JoinedLayers, add_at
 from pyimgano.models.simplenet import SimpleNet
+from pyimgano.models.simplenet_network import join_layers
 from pyimgano.models.supersimplenet import SuperSimpleNet
 from pyimgano.models.supersimplenet_network import noise_regions
 
@@ -89,7 +90,8 @@ def test_simplenets_features_are_patchcores(textures) -> None:
     detector = simple()
     detector.trainable()
     with torch.no_grad():
-        joined = detector._network._features(torch.from_numpy(np.stack(textures[:2])))
+        network = detector._network
+        joined = join_layers(network.features_of_teacher(torch.from_numpy(np.stack(textures[:2]))))
         identity = torch.eye(152)[:, :, None, None]
         found = joined.convolve(identity).permute(0, 2, 3, 1).numpy()
     maps = {str(index): layer.numpy() for index, layer in enumerate(joined.layers)}

@@ -68,6 +68,10 @@ class BackboneDetector(BaseDetector, ABC):
         """Return the layers that the extractor gives; None for the backbone's own default."""
         return self._default_layers() if self.layers is None else self.layers
 
+    def _extraction_runtime(self) -> str:
+        """Return the runtime that the extractor is made with."""
+        return self.runtime
+
     def _make_extractor(self) -> BackboneExtractor:
         from pyimgano.models.features import create_extractor
 
@@ -76,7 +80,7 @@ class BackboneDetector(BaseDetector, ABC):
                 self._backbone_name(),
                 layers=self._extracted_layers(),
                 input_size=self.input_size,
-                runtime=self.runtime,
+                runtime=self._extraction_runtime(),
                 weights=self.weights,
                 device=self.device,
                 adapted=self._adapted,
@@ -117,7 +121,13 @@ class BackboneDetector(BaseDetector, ABC):
             logger.warning("fitted for device %r, which is not here: using the CPU", device)
             device = "cpu"
         self._keep(
-            reopen_extractor(saved, runtime=self.runtime, weights=self.weights, device=device, adapted=self._adapted)
+            reopen_extractor(
+                saved,
+                runtime=self._extraction_runtime(),
+                weights=self.weights,
+                device=device,
+                adapted=self._adapted,
+            )
         )
         now = self.extractor_facts_["runtime"]
         if now != saved["runtime"]:

@@ -57,6 +57,9 @@ class CFlow(FrozenBackboneDetector):
         Of Adam, at its highest; see :meth:`learning_rate_factor`.
     seed : int
         Decides the first weights, the permutations of the channels, the order of the images and the positions drawn.
+    runtime : {"auto", "onnxruntime", "torch"}
+        Of the backbone when it scores; training takes torch. ``"auto"``: onnxruntime where it is installed, the device
+        is the CPU and the weights are not random, else torch. Scores agree to about 1e-5.
     weights, device : str
         See :func:`pyimgano.models.features.create_extractor`.
     batch_size : int
@@ -99,6 +102,7 @@ class CFlow(FrozenBackboneDetector):
         epochs: int = 200,
         learning_rate: float = 2e-4,
         seed: int = 0,
+        runtime: str = "auto",
         weights: str = "default",
         device: str = "auto",
         batch_size: int = 4,
@@ -111,6 +115,7 @@ class CFlow(FrozenBackboneDetector):
         self.epochs = epochs
         self.learning_rate = learning_rate
         self.seed = seed
+        self.runtime = runtime
         self.weights = weights
         self.device = device
         self.batch_size = batch_size

@@ -12,7 +12,7 @@ from torch.nn import functional
 from pyimgano.models.coupling_flow import CouplingFlow, log_likelihood
 from pyimgano.models.networks import PixelNetwork
 from pyimgano.models.positional_encoding import positional_encoding
-from pyimgano.models.trained_networks import TrainedNetwork, TrainingBatch
+from pyimgano.models.trained_networks import FeatureJudge, TrainingBatch
 
 __all__ = ["ConditionalFlows", "LikelihoodPeaks"]
 
@@ -37,7 +37,7 @@ class LikelihoodPeaks(nn.Module):
         self.register_buffer("log_likelihood", torch.zeros(layers))
 
 
-class ConditionalFlows(TrainedNetwork):
+class ConditionalFlows(FeatureJudge):
     """The backbone, and what is learned: ``trained.decoders``, one per layer, and ``trained.peaks``.
 
     Parameters
@@ -65,13 +65,13 @@ class ConditionalFlows(TrainedNetwork):
             encoding = _as_rows(positional_encoding(CONDITION, height, width)[None]).contiguous()
             self.register_buffer(f"positions_{index}", encoding, persistent=False)
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+    def judge(self, features: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Return the log-likelihood per channel at each position: (N, h, w) per layer."""
         maps = []
-        for index, features in enumerate(self.features_of_teacher(pixels)):
-            count, _, height, width = features.shape
+        for index, layer in enumerate(features):
+            count, _, height, width = layer.shape
             positions = self._positions(index).repeat(count, 1)
-            maps.append(self._score(index, _as_rows(features), positions).view(count, height, width))
+            maps.append(self._score(index, _as_rows(layer), positions).view(count, height, width))
         return tuple(maps)
 
     def loss(self, batch: TrainingBatch) -> Tensor:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import NamedTuple, Optional
+from collections.abc import Iterable, Sequence
+from typing import Any, Callable, NamedTuple, Optional
 
 import numpy as np
 import torch
@@ -154,12 +154,19 @@ class EfficientAdNetwork(TrainedNetwork):
 
         Squared differences, their mean over the channels.
         """
-        x = self._normalised(pixels)
-        answer = self.trained["student"](x)
-        differences = (
-            self._targets(pixels) - answer[:, : self.channels],
-            self.trained["autoencoder"](x) - answer[:, self.channels :],
+        return self._compare([branch(pixels) for branch in self.branches()])
+
+    def branches(self) -> Sequence[Callable[[Tensor], Any]]:
+        """Return teacher, student and autoencoder."""
+        return (
+            self._targets,
+            lambda pixels: self.trained["student"](self._normalised(pixels)),
+            lambda pixels: self.trained["autoencoder"](self._normalised(pixels)),
         )
+
+    def _compare(self, parts: Sequence[Any]) -> tuple[Tensor, Tensor]:
+        targets, answer, rebuilt = parts
+        differences = targets - answer[:, : self.channels], rebuilt - answer[:, self.channels :]
         local, whole = (difference.square_().mean(dim=1) for difference in differences)
         return local, whole
 
@@ -168,8 +175,12 @@ class EfficientAdNetwork(TrainedNetwork):
 
         Positions that an unpadded student lacks have the differences 0.
         """
+        return self.join([branch(pixels) for branch in self.branches()])
+
+    def join(self, parts: Sequence[Any]) -> tuple[Tensor, ...]:
+        """Return the scaled maps' mean, from the features of teacher, student and autoencoder."""
         low, high = self.trained["scale"].levels.unbind(dim=1)
-        maps = torch.stack(self.difference_maps(pixels), dim=1)
+        maps = torch.stack(self._compare(parts), dim=1)
         maps = functional.pad(maps, 4 * (self.margin,))
         scaled = HELD_OUT_LEVEL * (maps - low.view(2, 1, 1)) / (high - low).view(2, 1, 1)
         return (scaled.mean(dim=1),)

@@ -59,6 +59,9 @@ class FastFlow(FrozenBackboneDetector):
         Of Adam with weight decay 1e-5.
     seed : int
         Decides the first weights, the permutations of the channels, and the order of the images.
+    runtime : {"auto", "onnxruntime", "torch"}
+        Of the backbone when it scores; training takes torch. ``"auto"``: onnxruntime where it is installed, the device
+        is the CPU and the weights are not random, else torch. Scores agree to about 1e-5.
     weights, device : str
         See :func:`pyimgano.models.features.create_extractor`.
     batch_size : int
@@ -99,6 +102,7 @@ class FastFlow(FrozenBackboneDetector):
         epochs: int = 500,
         learning_rate: float = 1e-3,
         seed: int = 0,
+        runtime: str = "auto",
         weights: str = "default",
         device: str = "auto",
         batch_size: int = 32,
@@ -112,6 +116,7 @@ class FastFlow(FrozenBackboneDetector):
         self.epochs = epochs
         self.learning_rate = learning_rate
         self.seed = seed
+        self.runtime = runtime
         self.weights = weights
         self.device = device
         self.batch_size = batch_size

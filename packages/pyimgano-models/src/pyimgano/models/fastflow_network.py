@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from pyimgano.models.coupling_flow import CouplingFlow
 from pyimgano.models.networks import PixelNetwork
-from pyimgano.models.trained_networks import TrainedNetwork, TrainingBatch
+from pyimgano.models.trained_networks import FeatureJudge, TrainingBatch
 
 __all__ = ["FastFlows", "FeatureNorm"]
 
@@ -53,7 +53,7 @@ class FeatureNorm(nn.Module):
         return torch.zeros(()) if self.weight is None else self.weight.abs().log().sum()
 
 
-class FastFlows(TrainedNetwork):
+class FastFlows(FeatureJudge):
     """The backbone, and what is trained: ``trained.norms`` and ``trained.flows``, one of each per layer.
 
     Parameters
@@ -92,13 +92,10 @@ class FastFlows(TrainedNetwork):
         # permuting channels moves whole planes here.
         self.layout = torch.contiguous_format
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+    def judge(self, features: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Return −exp(−½ · mean over the channels of z²) at each position: (N, h, w) per layer, −1 … 0."""
         latents = [
-            flow(norm(features))[0]
-            for features, norm, flow in zip(
-                self.features_of_teacher(pixels), self.trained["norms"], self.trained["flows"]
-            )
+            flow(norm(layer))[0] for layer, norm, flow in zip(features, self.trained["norms"], self.trained["flows"])
         ]
         return tuple(-torch.exp(-0.5 * z.square().mean(dim=1)) for z in latents)
 

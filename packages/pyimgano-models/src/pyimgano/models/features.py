@@ -26,7 +26,7 @@ from pyimgano.core.plugins import installed
 from pyimgano.models.backbones import Backbone, default_layers, describe_backbone, resolve_backbone, select_layers
 from pyimgano.models.onnx_graphs import GraphKey, export_graph, find_graph, keep_graph
 from pyimgano.models.resizing import check_size, resize_image
-from pyimgano.models.runtimes import OnnxRuntime, Runtime, TorchRuntime, default_threads
+from pyimgano.models.runtimes import RUNTIMES, OnnxRuntime, Runtime, TorchRuntime, default_threads
 from pyimgano.models.weights import RANDOM_WARNING, Weights, find_weights
 
 __all__ = [
@@ -43,7 +43,6 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-RUNTIMES = ("auto", "onnxruntime", "torch")
 MIN_SIDE = 32
 
 

@@ -9,14 +9,14 @@ from typing import Generic, Optional, TypeVar
 import torch
 from torch import nn
 
-from pyimgano.models.trained_networks import TrainedNetwork
+from pyimgano.models.trained_networks import FeatureJudge
 
 __all__ = ["FoldedNetwork"]
 
 F = TypeVar("F")
 
 
-class FoldedNetwork(TrainedNetwork, Generic[F]):
+class FoldedNetwork(FeatureJudge, Generic[F]):
     """Keeps the folded weights until a trained one changes."""
 
     def __init__(self, teacher: Optional[nn.Module], trained: nn.Module) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Optional
 
-from pyimgano.core.errors import ParameterError
+from pyimgano.core.errors import MissingDependencyError, ParameterError
+from pyimgano.core.parameters import require
+from pyimgano.core.plugins import installed
 from pyimgano.models.backbone_detector import BackboneDetector
 from pyimgano.models.backbones import pyramid_layers, resolve_backbone
-from pyimgano.models.runtimes import TorchRuntime
+from pyimgano.models.runtimes import RUNTIMES, JudgedFeatures, Runtime, TorchRuntime, default_threads
 from pyimgano.models.trained import TrainedDetector
 
 if TYPE_CHECKING:
@@ -31,7 +33,43 @@ class FrozenBackboneDetector(TrainedDetector, BackboneDetector, ABC):
         Of the backbone; see :class:`~pyimgano.models.backbone_detector.BackboneDetector`.
     """
 
-    runtime = "torch"
+    runtime: str = "auto"
+
+    def validate(self) -> None:
+        """Check the parameters; imports no deep learning library."""
+        super().validate()
+        require(self.runtime in RUNTIMES, "runtime", self.runtime, ", ".join(RUNTIMES))
+
+    def _extraction_runtime(self) -> str:
+        return "torch"  # the network that is trained needs the backbone's module
+
+    def _make_scorer(self, network: TrainedNetwork, device: str) -> Runtime:
+        from pyimgano.models.features import create_extractor
+        from pyimgano.models.trained_networks import FeatureJudge
+
+        facts = self.extractor_facts_
+        ready = installed("onnx") and installed("onnxruntime")
+        if self.runtime == "onnxruntime":  # told before the training, not behind it
+            require(device == "cpu", "runtime", self.runtime, f'torch or auto on the device {device}; device = "cpu"')
+            if not ready:
+                hint = 'pip install "pyimgano-models[onnx]"'
+                raise MissingDependencyError('runtime = "onnxruntime" needs onnx and onnxruntime', hint=hint)
+        # A graph of random weights would be exported by every process: only where it is asked for.
+        wanted = self.runtime == "onnxruntime" or (self.runtime == "auto" and ready and not facts["random"])
+        if not (wanted and device == "cpu" and isinstance(network, FeatureJudge)):
+            return super()._make_scorer(network, device)
+
+        def graph() -> Runtime:
+            return create_extractor(
+                facts["backbone"],
+                layers=facts["layers"],
+                input_size=facts["input_size"],
+                runtime="auto" if self.runtime == "auto" else "onnxruntime",
+                weights=self.weights,
+                device="cpu",
+            ).runtime
+
+        return JudgedFeatures(graph, network, threads=default_threads())
 
     @abstractmethod
     def _build_network(self, teacher: PixelNetwork) -> TrainedNetwork:

@@ -6,6 +6,7 @@ channels of its layers (see :func:`decoder_plan`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Optional
 
@@ -15,7 +16,7 @@ from torch.nn import functional
 
 from pyimgano.models.backbones import Backbone
 from pyimgano.models.networks import PixelNetwork
-from pyimgano.models.trained_networks import TrainedNetwork, TrainingBatch
+from pyimgano.models.trained_networks import FeatureJudge, TrainingBatch
 
 __all__ = ["BottleneckEmbedding", "Decoder", "DecoderPlan", "ReverseDecoder", "decoder_plan"]
 
@@ -182,7 +183,7 @@ class Decoder(nn.Module):
         return features[::-1]
 
 
-class ReverseDecoder(TrainedNetwork):
+class ReverseDecoder(FeatureJudge):
     """The teacher, and what is trained: ``trained.embedding`` and ``trained.decoder``."""
 
     trained: nn.ModuleDict
@@ -191,17 +192,17 @@ class ReverseDecoder(TrainedNetwork):
         trained = nn.ModuleDict({"embedding": BottleneckEmbedding(plan), "decoder": Decoder(plan)})
         super().__init__(teacher, trained)
 
-    def _features(self, pixels: Tensor) -> list[tuple[Tensor, Tensor]]:
-        targets = self.features_of_teacher(pixels)
+    def _pairs(self, targets: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
         return list(zip(targets, self.trained["decoder"](self.trained["embedding"](targets))))
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+    def judge(self, features: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Return 1 − cosine similarity at each position: (N, h, w) per layer, 0 … 2."""
-        return tuple(1.0 - functional.cosine_similarity(*pair, dim=1) for pair in self._features(pixels))
+        return tuple(1.0 - functional.cosine_similarity(*pair, dim=1) for pair in self._pairs(features))
 
     def loss(self, batch: TrainingBatch) -> Tensor:
         """Return 1 − cosine similarity of whole layers, flattened: mean over images, summed over the layers."""
-        return torch.stack([(1.0 - _flat_cosine(*pair)).mean() for pair in self._features(batch.pixels)]).sum()
+        pairs = self._pairs(self.features_of_teacher(batch.pixels))
+        return torch.stack([(1.0 - _flat_cosine(*pair)).mean() for pair in pairs]).sum()
 
     def part(self, mode: str) -> list[nn.Parameter]:
         """Return the bottleneck (``"adapter"``), or the decoder's last stage, which gives the finest layer."""

@@ -11,14 +11,19 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Optional, Protocol, Union
+from typing import TYPE_CHECKING, Any, Callable, Optional, Protocol, Union
 
 import numpy as np
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["OnnxRuntime", "Runtime", "TorchRuntime", "default_threads"]
+    from pyimgano.models.trained_networks import FeatureJudge
+
+__all__ = ["RUNTIMES", "JudgedFeatures", "OnnxRuntime", "Runtime", "TorchRuntime", "default_threads"]
+
+RUNTIMES = ("auto", "onnxruntime", "torch")
+"""What a parameter ``runtime`` may be."""
 
 
 class Runtime(Protocol):
@@ -42,9 +47,10 @@ class TorchRuntime:
     """Runs the torch module.
 
     On the CPU, each image is computed by one thread, ``threads`` images at a time: torch's results change in the last
-    bits with the number of threads that share one image (measured: up to 1e-6 relative between one and two), and with
-    some kernels also with the batch size. On CUDA the images go one by one through deterministic kernels in full
-    float32.
+    bits with the number of threads that share one operation (measured: up to 1e-6 relative between one and two), and
+    with some kernels also with the batch size. Where there are fewer images than threads, the branches of a network
+    that has such (:meth:`pyimgano.models.trained_networks.TrainedNetwork.branches`) get a thread each. On CUDA the
+    images go one by one through deterministic kernels in full float32.
 
     Parameters
     ----------
@@ -70,13 +76,24 @@ class TorchRuntime:
             return [self._on_cuda(image) for image in images]
         if self._pool is None:
             self._pool = _single_threaded_pool(self.threads)
-        return list(self._pool.map(self._on_cpu, images))
+        branches: Sequence[Callable[[Any], Any]] = getattr(self.network, "branches", tuple)()
+        if not branches or len(images) >= self.threads:
+            return list(self._pool.map(self._on_cpu, images))
+        begun = [[self._pool.submit(_branch, branch, image) for branch in branches] for image in images]
+        parts = [[one.result() for one in of_image] for of_image in begun]
+        return list(self._pool.map(self._join, parts))
 
     def _on_cpu(self, image: np.ndarray) -> list[np.ndarray]:
         import torch
 
         with torch.inference_mode():
-            return [out.contiguous().numpy() for out in self.network(torch.from_numpy(image[None]))]
+            return _arrays(self.network(torch.from_numpy(image[None])))
+
+    def _join(self, parts: list[Any]) -> list[np.ndarray]:
+        import torch
+
+        with torch.inference_mode():
+            return _arrays(self.network.join(parts))
 
     def _on_cuda(self, image: np.ndarray) -> list[np.ndarray]:
         import torch
@@ -124,6 +141,56 @@ class OnnxRuntime:
     def _one(self, image: np.ndarray) -> list[np.ndarray]:
         outputs: list[np.ndarray] = self.session.run(self.layers, {self._input: image[None]})
         return outputs
+
+
+class JudgedFeatures:
+    """Runs a frozen backbone as a graph, and what judges its features as a torch module; on the CPU.
+
+    A backbone takes most of the time, and a graph of it gives the same bits with any number of threads, so all of them
+    share a single image there. The rest of an image is computed by one thread, as in :class:`TorchRuntime`.
+
+    Parameters
+    ----------
+    graph : callable
+        Returns the backbone's runtime; called at the first image.
+    network : FeatureJudge
+        In scoring mode when :meth:`run` is called.
+    threads : int
+        Images judged at the same time.
+    """
+
+    name = "onnxruntime"
+    device = "cpu"
+
+    def __init__(self, graph: Callable[[], Runtime], network: FeatureJudge, *, threads: int) -> None:
+        self.network = network
+        self.threads = threads
+        self._open = graph
+        self._graph: Optional[Runtime] = None
+        self._pool: Optional[ThreadPoolExecutor] = None
+
+    def run(self, images: Sequence[np.ndarray]) -> list[list[np.ndarray]]:
+        """Return what the network makes of each image."""
+        if self._graph is None or self._pool is None:
+            self._graph, self._pool = self._open(), _single_threaded_pool(self.threads)
+        return list(self._pool.map(self._judge, self._graph.run(images)))
+
+    def _judge(self, features: list[np.ndarray]) -> list[np.ndarray]:
+        import torch
+
+        with torch.inference_mode():
+            return _arrays(self.network.judge([torch.from_numpy(layer) for layer in features]))
+
+
+def _branch(branch: Callable[[Any], Any], image: np.ndarray) -> Any:
+    import torch
+
+    with torch.inference_mode():
+        return branch(torch.from_numpy(image[None]))
+
+
+def _arrays(outputs: Sequence[Any]) -> list[np.ndarray]:
+    return [out.contiguous().numpy() for out in outputs]
 
 
 def _single_threaded_pool(workers: int) -> ThreadPoolExecutor:

@@ -48,6 +48,9 @@ class SimpleNet(FrozenBackboneDetector):
         Standard deviation, in pixels of the map, of the Gaussian that smooths it; 0 leaves it out.
     seed : int
         Decides the first weights, the order of the images and the noise.
+    runtime : {"auto", "onnxruntime", "torch"}
+        Of the backbone when it scores; training takes torch. ``"auto"``: onnxruntime where it is installed, the device
+        is the CPU and the weights are not random, else torch. Scores agree to about 1e-5.
     weights, device : str
         See :func:`pyimgano.models.features.create_extractor`.
     batch_size : int
@@ -85,6 +88,7 @@ class SimpleNet(FrozenBackboneDetector):
         learning_rate: float = 2e-4,
         map_sigma: float = 4.0,
         seed: int = 0,
+        runtime: str = "auto",
         weights: str = "default",
         device: str = "auto",
         batch_size: int = 8,
@@ -97,6 +101,7 @@ class SimpleNet(FrozenBackboneDetector):
         self.learning_rate = learning_rate
         self.map_sigma = map_sigma
         self.seed = seed
+        self.runtime = runtime
         self.weights = weights
         self.device = device
         self.batch_size = batch_size

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -17,7 +19,7 @@ from pyimgano.models.networks import PixelNetwork
 from pyimgano.models.resampled_convolution import JoinedLayers
 from pyimgano.models.trained_networks import TrainingBatch
 
-__all__ = ["NoiseDiscriminator"]
+__all__ = ["NoiseDiscriminator", "join_layers"]
 
 
 class NoiseDiscriminator(FoldedNetwork[PointwiseFold]):
@@ -40,20 +42,17 @@ class NoiseDiscriminator(FoldedNetwork[PointwiseFold]):
         )
         self.noise_sigma = noise_sigma
 
-    def _features(self, pixels: Tensor) -> JoinedLayers:
-        """Return PatchCore's locally aware patches: means of 3 × 3 neighbourhoods on the finest layer's grid."""
-        return JoinedLayers(self.features_of_teacher(pixels), scale=1, pooled_first=True, corners=False)
-
-    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+    def judge(self, features: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Return the discriminator's values, (N, h, w) on the finest layer's grid; higher is more anomalous."""
-        return (self.folded().judge(self._features(pixels)),)
+        return (self.folded().judge(join_layers(features)),)
 
     def loss(self, batch: TrainingBatch) -> Tensor:
         """Return the truncated L1 loss of the adapted features and the same with noise on each."""
         adaptor, discriminator = self.trained["adaptor"], self.trained["discriminator"]
         first = discriminator.first
         kernel, bias = adaptor.under(first.weight)
-        clean = self._features(batch.pixels).convolve(kernel).permute(0, 2, 3, 1) + (bias.flatten() + first.bias)
+        features = join_layers(self.features_of_teacher(batch.pixels))
+        clean = features.convolve(kernel).permute(0, 2, 3, 1) + (bias.flatten() + first.bias)
         noise = noise_vectors(
             clean[..., 0].numel(), first.in_channels, sigma=self.noise_sigma, chance=batch.chance, device=clean.device
         )
@@ -68,3 +67,8 @@ class NoiseDiscriminator(FoldedNetwork[PointwiseFold]):
 
     def _fold(self) -> PointwiseFold:
         return PointwiseFold(self.trained["adaptor"], self.trained["discriminator"])
+
+
+def join_layers(features: Sequence[Tensor]) -> JoinedLayers:
+    """Return PatchCore's locally aware patches: means of 3 × 3 neighbourhoods on the finest layer's grid."""
+    return JoinedLayers(list(features), scale=1, pooled_first=True, corners=False)

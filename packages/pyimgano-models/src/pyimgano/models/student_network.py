@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any, Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -27,8 +30,15 @@ class FeaturePyramids(TrainedNetwork):
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """Return the distances, (N, h, w) per layer."""
-        targets = self.features_of_teacher(pixels)
-        return tuple(_distances(target, answer) for target, answer in zip(targets, self.trained(pixels)))
+        return self.join([branch(pixels) for branch in self.branches()])
+
+    def branches(self) -> Sequence[Callable[[Tensor], Any]]:
+        """Return teacher and student."""
+        return self.features_of_teacher, self.trained
+
+    def join(self, parts: Sequence[Any]) -> tuple[Tensor, ...]:
+        """Return the distances of the teacher's and the student's features."""
+        return tuple(_distances(target, answer) for target, answer in zip(*parts))
 
     def loss(self, batch: TrainingBatch) -> Tensor:
         """Return the distances' mean over images and positions, summed over the layers (equations 2 and 3)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Optional
 
@@ -25,7 +26,7 @@ from pyimgano.models.perlin import perlin_mask
 from pyimgano.models.resampled_convolution import JoinedLayers, add_at
 from pyimgano.models.trained_networks import TrainingBatch
 
-__all__ = ["RegionNoiseDiscriminator", "noise_regions"]
+__all__ = ["RegionNoiseDiscriminator", "join_layers", "noise_regions"]
 
 FOCUS = 4.0
 
@@ -67,16 +68,12 @@ class RegionNoiseDiscriminator(FoldedNetwork[tuple[PointwiseFold, ClassifierFold
         self.perlin_threshold = perlin_threshold
         self.adapt_cls_features = adapt_cls_features
 
-    def _features(self, pixels: Tensor) -> JoinedLayers:
-        """Return the layers on a grid of twice the finest one's resolution, averaged over 3 × 3 neighbourhoods."""
-        return JoinedLayers(self.features_of_teacher(pixels), scale=2, pooled_first=False, corners=True)
-
-    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+    def judge(self, features: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Return the discriminator's values, (N, H, W), and the classifier's, (N, 1); higher is more anomalous."""
         discriminator, classifier = self.folded()
-        features = self._features(pixels)
-        values = discriminator.judge(features)
-        return values, classifier.judge(features.convolve(classifier.kernel), values)[:, None]
+        joined = join_layers(features)
+        values = discriminator.judge(joined)
+        return values, classifier.judge(joined.convolve(classifier.kernel), values)[:, None]
 
     def loss(self, batch: TrainingBatch) -> Tensor:
         """Return the loss of a batch, every image twice: with noise in regions of its own, by lot.
@@ -85,7 +82,7 @@ class RegionNoiseDiscriminator(FoldedNetwork[tuple[PointwiseFold, ClassifierFold
         classifier's logits a focal loss. A batch in which all images are good trains the discriminator by its own
         losses alone: the classifier's gradient stops at the map.
         """
-        features = self._features(batch.pixels)
+        features = join_layers(self.features_of_teacher(batch.pixels))
         targets = _Targets.of(batch, features.grid, self.perlin_threshold)
         values, logits = self._judge_noisy(features, batch, targets)
         located = ~targets.unlocated
@@ -126,6 +123,11 @@ class RegionNoiseDiscriminator(FoldedNetwork[tuple[PointwiseFold, ClassifierFold
             PointwiseFold(adaptor, discriminator),
             ClassifierFold(self.trained["classifier"], *self._classifiers_kernel()),
         )
+
+
+def join_layers(features: Sequence[Tensor]) -> JoinedLayers:
+    """Return the layers on a grid of twice the finest one's resolution, averaged over 3 × 3 neighbourhoods."""
+    return JoinedLayers(list(features), scale=2, pooled_first=False, corners=True)
 
 
 @dataclass(frozen=True)

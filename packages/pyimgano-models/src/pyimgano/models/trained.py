@@ -23,7 +23,7 @@ from pyimgano.core.errors import CheckpointError, ParameterError, PyimganoError
 from pyimgano.core.parameters import require
 from pyimgano.core.seeding import derive_seed, generator
 from pyimgano.models.backbone_detector import is_real, is_whole
-from pyimgano.models.runtimes import TorchRuntime, default_threads
+from pyimgano.models.runtimes import Runtime, TorchRuntime, default_threads
 from pyimgano.models.training_images import InOrder, Masks, shuffled_batches, stack_masks
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class TrainedDetector(BaseDetector, ABC):
     seed: int
     losses_: np.ndarray
     _network: Optional[TrainedNetwork] = None
-    _scorer: Optional[TorchRuntime] = None
+    _scorer: Optional[Runtime] = None
     _steps: int = 0
 
     # -- for authors ---------------------------------------------------------------------------------------------
@@ -286,10 +286,14 @@ class TrainedDetector(BaseDetector, ABC):
             network, device = self._make_network()
         self._network = network.to(memory_format=torch.channels_last)
         network.trained.to(memory_format=network.layout)
-        self._scorer = TorchRuntime(self._network, device=device, threads=default_threads())
+        self._scorer = self._make_scorer(self._network, device)
         self._network.select(list(self._network.trained.parameters()))
         self._steps = 0
         return self._network
+
+    def _make_scorer(self, network: TrainedNetwork, device: str) -> Runtime:
+        """Return what runs the network's ``forward``; it may read the weights anew for every image."""
+        return TorchRuntime(network, device=device, threads=default_threads())
 
     def _rest(self) -> None:
         """Switch to scoring, and forget the gradients, which are as large as the weights."""

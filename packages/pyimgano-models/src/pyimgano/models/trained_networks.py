@@ -5,14 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Optional
+from typing import Any, Callable, Optional
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-__all__ = ["TrainedNetwork", "TrainingBatch"]
+__all__ = ["FeatureJudge", "TrainedNetwork", "TrainingBatch"]
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,18 @@ class TrainedNetwork(nn.Module, ABC):
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """Return what the detector makes maps and scores of: tensors whose first axis is that of the images."""
 
+    def branches(self) -> Sequence[Callable[[Tensor], Any]]:
+        """Return the parts of scoring that do not wait for each other, each a function of the pixels; none by default.
+
+        Where there are some, :meth:`forward` is ``join([branch(pixels) for branch in branches()])``, and a runtime may
+        compute them beside each other.
+        """
+        return ()
+
+    def join(self, parts: Sequence[Any]) -> tuple[Tensor, ...]:
+        """Return what :meth:`forward` returns, from what the branches returned."""
+        raise NotImplementedError(f"{type(self).__name__} has no branches")
+
     @abstractmethod
     def part(self, mode: str) -> list[nn.Parameter]:
         """Return the parameters that a mode other than ``"full"`` trains; the detector's ``modes`` lists them."""
@@ -108,3 +120,18 @@ class TrainedNetwork(nn.Module, ABC):
             if isinstance(module, _BatchNorm):
                 own = list(module.parameters(recurse=False))
                 module.train(learning and bool(own) and all(parameter.requires_grad for parameter in own))
+
+
+class FeatureJudge(TrainedNetwork, ABC):
+    """A network that sees images by the features of a frozen backbone only.
+
+    So the features may come from another runtime when it scores (:class:`pyimgano.models.runtimes.JudgedFeatures`).
+    """
+
+    @abstractmethod
+    def judge(self, features: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Return what the detector makes maps and scores of, from the layers' features (N, C, h, w)."""
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """Return what the detector makes maps and scores of: :meth:`judge` of the backbone's features."""
+        return self.judge(self.features_of_teacher(pixels))
