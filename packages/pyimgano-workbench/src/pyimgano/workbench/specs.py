@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pyimgano.core.specs import ComponentSpec
 from pyimgano.workbench.defects.specs import DEFECTS
+from pyimgano.workbench.preprocess.specs import PREPROCESS
 
 __all__ = ["COMPONENTS"]
 
@@ -68,4 +69,4 @@ THRESHOLDS = (
     ),
 )
 
-COMPONENTS: tuple[ComponentSpec, ...] = (*DEFECTS, *THRESHOLDS)
+COMPONENTS: tuple[ComponentSpec, ...] = (*DEFECTS, *PREPROCESS, *THRESHOLDS)
