@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pyimgano.core.specs import ComponentSpec
 from pyimgano.workbench.defects.specs import DEFECTS
+from pyimgano.workbench.postprocess.specs import MAP_RULES
 
 __all__ = ["COMPONENTS"]
 
@@ -68,4 +69,4 @@ THRESHOLDS = (
     ),
 )
 
-COMPONENTS: tuple[ComponentSpec, ...] = (*DEFECTS, *THRESHOLDS)
+COMPONENTS: tuple[ComponentSpec, ...] = (*DEFECTS, *MAP_RULES, *THRESHOLDS)
