@@ -125,6 +125,8 @@ def calibrate(
     has_maps = pixel_threshold is not None
     guarantee = _guarantee(way, alpha, review_alpha, len(values), defects, band=review is None or review < threshold)
     if by_regions and has_maps:
+        reason = "regions decide: the overkill is at most that of the pixel threshold, less what rules remove"
+        interval = OverkillInterval.unknown(reason)
         guarantee = _by_regions(create_method(pixel_name, pixel_params), pixel_alpha, len(values), defects, guarantee)
     return CalibrationCard(
         method=method,

@@ -127,7 +127,7 @@ def evaluate_pixels(
 def _of_a_part(metrics: dict[str, Metric]) -> dict[str, Metric]:
     """Say of each metric that it is one of the pixels that count."""
     return {
-        name: dataclasses.replace(metric, facts={**metric.facts, "inside": "the pixels that count (postprocess)"})
+        name: dataclasses.replace(metric, facts={**metric.facts, "inside": "the pixels that count"})
         for name, metric in metrics.items()
     }
 
