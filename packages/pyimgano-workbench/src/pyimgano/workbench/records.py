@@ -18,6 +18,7 @@ from pyimgano.workbench.calibrate.card import CalibrationCard
 from pyimgano.workbench.regions import Region
 
 __all__ = [
+    "CSV_FIELDS",
     "PREDICTION_SCHEMA",
     "RECORD_FIELDS",
     "FORMATS",

@@ -45,8 +45,8 @@ def per_image_schema() -> dict[str, Any]:
         ),
         "overruled_by": value(
             "string",
-            "Where regions decide and none is left of an image whose score reaches the threshold: the rule that removed "
-            "the highest.",
+            "Where regions decide and none is left of an image whose score reaches the threshold: the rule that "
+            "removed the highest.",
             enum=[*REMOVING, NO_REGION],
         ),
         "regions": value(
