@@ -189,8 +189,8 @@ def test_the_report_and_the_card_say_what_was_learned_from_what(run: RunDirector
     assert card["guarantee"].startswith("Regions decide")
     assert report["postprocess"]["maps"] == LEARNED
     assert report["postprocess"]["image_score"] == "max"
-    assert "region of" not in (report["metrics"]["pixel_auroc"].get("reason") or "")
-    assert report["metrics"]["pixel_auroc"]["inside"] == "the pixels that count"
+    roi = split["fingerprints"]["roi"][:12]
+    assert report["metrics"]["pixel_auroc"]["inside"] == f"region of interest {roi}, border 3"
 
 
 def test_what_lies_outside_changes_neither_score_nor_regions(textures: Path, roi_file: Path, tmp_path: Path) -> None:
@@ -262,7 +262,10 @@ def test_a_region_of_interest_by_polygon_is_that_by_image(textures: Path, roi_fi
         (str(roi_file), {"polygons": [CORNERS], "size": [SIDE, SIDE]}, {"polygons": [fractions], "unit": "fraction"})
     ):
         made = make(textures, tmp_path, f"r{number}", postprocess__roi=roi)
-        rows.append((judged(records_of(made)), report_of(made)["metrics"]))
+        metrics = report_of(made)["metrics"]
+        parts = {metric.pop("inside", None) for name, metric in metrics.items() if name.startswith("pixel_")}
+        assert len(parts) == 1  # which says how the region was given
+        rows.append((judged(records_of(made)), metrics))
     assert rows[0] == rows[1] == rows[2]
     whole = make(textures, tmp_path, "whole")
     assert judged(records_of(whole)) != rows[0][0]

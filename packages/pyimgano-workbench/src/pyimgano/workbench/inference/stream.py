@@ -151,7 +151,7 @@ def _record(
                 low=card.map_low,
                 threshold=card.pixel_threshold,
                 found=None if verdict.found is None else verdict.found.mask,
-                shown=fitted.processing.shown(scored.map, scored.shape, card.map_low),
+                inside=fitted.processing.inside(scored.shape),
             )
         )
     return PredictionRecord.scored(source.name, scored.score, fitted.card, **known)

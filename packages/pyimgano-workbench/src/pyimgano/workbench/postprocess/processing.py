@@ -58,6 +58,12 @@ class PostProcess:
         """Whether there are pixels that do not count."""
         return self.roi is not None or self.border > 0
 
+    def part(self) -> str:
+        """Return what counts in a few words, that are the same only where it is the same."""
+        border = [f"border {self.border}"] if self.border else []
+        roi = [] if self.roi is None else [f"region of interest {self.roi.fingerprint()[:12]}"]
+        return ", ".join(roi + border) or "all"
+
     def inside(self, shape: tuple[int, int]) -> Optional[np.ndarray]:
         """Return the pixels of an image that count, (H, W) bool; None where all do. Not to be written to.
 
@@ -176,7 +182,7 @@ class PostProcess:
         return float(self._counting(scored.map, scored.shape).max()), usual
 
     def shown(self, anomaly_map: np.ndarray, shape: tuple[int, int], low: Optional[float]) -> np.ndarray:
-        """Return a map for pictures: what does not count gets the value ``low``, which has no colour."""
+        """Return a map in which what does not count has the value ``low``, at the image's size; else as it is."""
         import numpy as np
 
         inside = self.inside(shape)

@@ -243,6 +243,6 @@ def _draw(writer: Any, sample: Sample, scored: ScoredImage, judge: Judge, verdic
         threshold=judge.card.pixel_threshold,
         truth=truth,
         found=None if verdict.found is None else verdict.found.mask,
-        shown=judge.processing.shown(scored.map, scored.shape, judge.card.map_low),
+        inside=judge.processing.inside(scored.shape),
     )
     return pictures

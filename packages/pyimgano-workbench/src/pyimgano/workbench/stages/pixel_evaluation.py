@@ -112,7 +112,7 @@ def evaluate_pixels(
             regions_of=None if simple else regions_of,
         )
         if processing.restricted:
-            pixels = dataclasses.replace(pixels, metrics=_of_a_part(pixels.metrics))
+            pixels = dataclasses.replace(pixels, metrics=_of_a_part(pixels.metrics, processing.part()))
         if not any(defective):  # false regions on good images need no masks
             undefined = undefined_pixel_metrics("no test image has a ground-truth mask", limits, {"images": len(known)})
             name = "pixel_false_regions_per_good_image"
@@ -124,11 +124,10 @@ def evaluate_pixels(
     return PixelEvaluation({**pixels.metrics, **saturated.metrics}, pixels.curves, by_defect)
 
 
-def _of_a_part(metrics: dict[str, Metric]) -> dict[str, Metric]:
+def _of_a_part(metrics: dict[str, Metric], part: str) -> dict[str, Metric]:
     """Say of each metric that it is one of the pixels that count."""
     return {
-        name: dataclasses.replace(metric, facts={**metric.facts, "inside": "the pixels that count"})
-        for name, metric in metrics.items()
+        name: dataclasses.replace(metric, facts={**metric.facts, "inside": part}) for name, metric in metrics.items()
     }
 
 

@@ -160,7 +160,7 @@ def _draw(
     if anomaly_map is None or card.pixel_threshold is None or card.map_low is None:
         return small, None
     found = judge.regions(anomaly_map, shape).mask
-    anomaly_map = judge.processing.shown(anomaly_map, shape, card.map_low)
+    inside = judge.processing.inside(shape)
     size = (small.shape[1], small.shape[0])
     # A map with more pixels than the picture is shrunk by its maxima: what was found does not vanish.
     times = max(-(-anomaly_map.shape[0] // size[1]), -(-anomaly_map.shape[1] // size[0]))
@@ -169,8 +169,12 @@ def _draw(
     truth = load_mask(sample, shape) if sample.masks and sample.label == 1 else None
     if truth is not None:
         truth = _shrink_mask(truth, size)
+    if inside is not None:
+        inside = _shrink_mask(inside, size)
     scale = MapScale.between(card.map_low, card.pixel_threshold)
-    return small, _shrink(overlay(small, anomaly_map, scale, found=_shrink_mask(found, size), truth=truth))
+    return small, _shrink(
+        overlay(small, anomaly_map, scale, found=_shrink_mask(found, size), truth=truth, inside=inside)
+    )
 
 
 def _shrink_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
