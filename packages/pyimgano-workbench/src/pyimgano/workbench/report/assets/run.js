@@ -118,7 +118,7 @@ function rules(report) {
   const shown = postprocess ? [
     ["rules on maps", postprocess.maps.map((rule) => rule.name + (Object.keys(rule.params).length ? ` ${JSON.stringify(rule.params)}` : "")).join(" → ") || "none"],
     ["learned from", postprocess.n_normalisation ? plural(postprocess.n_normalisation, "held-out good image") : null],
-    ["region of interest", inside(postprocess.roi)], ["border", postprocess.border ? `${postprocess.border} pixels` : null],
+    ["region of interest", postprocess.roi && `${inside(postprocess.roi)}; outlined in grey in the pictures`], ["border", postprocess.border ? `${postprocess.border} pixels` : null],
     ["image score", postprocess.image_score + (known(postprocess.top_share) ? ` (${percent(postprocess.top_share)})` : "")]] : [];
   const causes = regions ? Object.keys({ ...regions.removed, ...(regions.overruled || {}) }) : [];
   const columns = [{ title: "rule" }, { title: "regions removed", numeric: true },
