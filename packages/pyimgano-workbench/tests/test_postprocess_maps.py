@@ -13,15 +13,18 @@ import pytest
 from pyimgano.core.creation import create_component
 from pyimgano.core.errors import CalibrationError, ConfigError, ImageError, ParameterError
 from pyimgano.core.images import write_png
-from pyimgano.workbench.calibrate import calibrate
+from pyimgano.workbench.calibrate import CalibrationCard, PixelWay, calibrate
+from pyimgano.workbench.evaluate import confusion
 from pyimgano.workbench.postprocess import normalise
 from pyimgano.workbench.postprocess.normalise import Normalise
 from pyimgano.workbench.postprocess.processing import PostProcess
 from pyimgano.workbench.postprocess.roi import Roi, roi_problems
 from pyimgano.workbench.postprocess.settings import keep_learned, load_kept
 from pyimgano.workbench.postprocess.smooth import Smooth
+from pyimgano.workbench.region_policy import RegionPolicy
 from pyimgano.workbench.render import map_at
 from pyimgano.workbench.scoring import ScoredImage
+from pyimgano.workbench.verdict import Judge
 
 
 def scored(values: np.ndarray, shape: tuple[int, int] | None = None, score: float = 0.0) -> ScoredImage:
@@ -318,3 +321,91 @@ def test_the_promised_overkill_holds_since_no_image_is_learned_from_and_calibrat
     own = overkill(150, shared=False)
     assert own == pytest.approx(0.2, abs=0.03)  # three standard errors, of about 0.1 / sqrt(150)
     assert overkill(150, shared=True) > own + 0.05
+
+
+# -- thresholds and decisions ----------------------------------------------------------------------------------------
+
+
+def test_the_low_threshold_is_calibrated_by_its_alpha_or_lies_at_its_fraction() -> None:
+    maxima = [float(number) for number in range(1, 40)]
+    medians = [0.5] * 39
+    common: dict[str, Any] = {"method": "conformal", "params": {}, "alpha": 0.05, "fingerprint": "0" * 64}
+
+    def card(**way: float) -> CalibrationCard:
+        return calibrate(maxima, map_maxima=maxima, map_medians=medians, pixel=PixelWay(**way), **common)  # type: ignore[arg-type]
+
+    wider = calibrate(maxima, map_maxima=maxima, map_medians=medians, **{**common, "alpha": 0.5})
+    assert card(low_alpha=0.5).pixel_low_threshold == wider.pixel_threshold
+    assert card(low_fraction=0.25).pixel_low_threshold == pytest.approx(0.5 + 0.25 * (card().pixel_threshold - 0.5))
+    assert card().pixel_low_threshold is None
+    assert "pixel_low_threshold" not in card().to_json()
+    for one in (card(), card(low_alpha=0.5)):
+        assert CalibrationCard.from_json(one.to_json(), where="card") == one
+
+
+def test_where_regions_decide_the_card_promises_what_the_pixel_threshold_does() -> None:
+    maxima = [float(number) for number in range(1, 40)]
+    common: dict[str, Any] = {"method": "conformal", "params": {}, "alpha": 0.05, "fingerprint": "0" * 64}
+    card = calibrate(
+        maxima, map_maxima=maxima, map_medians=maxima, pixel=PixelWay(alpha=0.2), by_regions=True, **common
+    )
+    assert "probability at most 0.2" in card.guarantee.split(" Of the score: ")[0]
+    assert card.interval is None
+    assert "regions decide" in str(card.interval_reason)
+
+
+def test_counts_are_of_the_decisions_where_these_are_given() -> None:
+    scores, labels = np.array([1.0, 2.0, 3.0, 4.0]), np.array([0, 0, 1, 1])
+    decisions = ["good", "defective", "review", "defective"]
+    counts = confusion(scores, labels, 10.0, review_threshold=9.0, decisions=decisions)
+    assert counts == {
+        "rejected_defective": 1,
+        "rejected_good": 1,
+        "passed_good": 1,
+        "passed_defective": 0,
+        "review_good": 0,
+        "review_defective": 1,
+    }
+    own = ["defective" if score >= 3.0 else "review" if score >= 2.0 else "good" for score in scores]
+    by_score = confusion(scores, labels, 3.0, review_threshold=2.0)
+    assert confusion(scores, labels, 3.0, review_threshold=2.0, decisions=own) == by_score
+    for wrong in (["good"] * 3, ["good", "bad", "good", "good"]):
+        with pytest.raises(ParameterError, match="decisions"):
+            confusion(scores, labels, 1.0, decisions=wrong)
+
+
+def judge_of(policy: RegionPolicy) -> Judge:
+    scores = [float(number) for number in range(1, 40)]
+    card = calibrate(
+        scores,
+        method="conformal",
+        params={},
+        alpha=0.05,
+        review_alpha=0.5,
+        fingerprint="0" * 64,
+        map_maxima=scores,
+        map_medians=scores,
+    )
+    return Judge(card, policy)
+
+
+@pytest.mark.parametrize(
+    ("size", "peak", "score", "expected"),
+    [
+        (6, 50.0, 50.0, ("defective", None)),  # a region is left
+        (2, 50.0, 50.0, ("review", "min_area")),  # all were removed: the review band is below the threshold
+        (2, 1.0, 50.0, ("review", "no-region")),  # the score says what the map does not
+        (2, 1.0, 25.0, ("review", None)),
+        (2, 1.0, 2.0, ("good", None)),
+        (6, 50.0, 2.0, ("defective", None)),  # regions decide, whatever the score
+    ],
+)
+def test_the_verdict_where_regions_decide(size: int, peak: float, score: float, expected: tuple[str, Any]) -> None:
+    values = np.zeros((20, 20), np.float32)
+    values[4 : 4 + size, 4 : 4 + size] = peak
+    image = ScoredImage(0, "image", score, values, values.shape)
+    verdict = judge_of(RegionPolicy(min_area=10, decide="regions"))(image)
+    assert (verdict.decision, verdict.overruled_by) == expected
+    plain = judge_of(RegionPolicy(min_area=10))(image)
+    assert plain.decision == {50.0: "defective", 25.0: "review", 2.0: "good"}[score]
+    assert plain.overruled_by is None

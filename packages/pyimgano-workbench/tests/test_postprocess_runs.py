@@ -234,6 +234,20 @@ def test_an_image_of_another_size_than_the_region_is_an_error_and_never_a_score(
     assert whole.score is not None
 
 
+def test_a_run_that_has_lost_its_region_of_interest_is_damaged(
+    run: RunDirectory, textures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(run.path, tmp_path / "lost")
+    (tmp_path / "lost" / "artifacts" / "roi" / "brick.png").unlink()
+    image = str(textures / "brick" / "test" / "good" / "000.png")
+    assert main(["infer", "--from-run", str(tmp_path / "lost"), image]) == 5
+    assert "brick.png" in capsys.readouterr().err
+
+
+def test_a_run_can_be_verified(run: RunDirectory, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["runs", "verify", str(run.path)]) == 0, capsys.readouterr().err
+
+
 def test_regions_that_decide_cannot_be_left_out(
     run: RunDirectory, textures: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -399,6 +413,8 @@ def test_a_region_of_another_size_is_refused_before_the_fit(textures: Path, tmp_
     with pytest.raises(ImageError, match="120×100 pixels, the image has 224×224") as caught:
         make(textures, tmp_path / "runs", "size", postprocess__roi=str(tmp_path / "roi.png"))
     assert "brick/validation/good" in str(caught.value)
+    with pytest.raises(ImageError, match="a border of 112 pixels leaves nothing of 224×224"):
+        make(textures, tmp_path / "runs", "border", postprocess__border=112)
     with pytest.raises(ConfigError, match="no category 'brik'") as unknown:
         make(textures, tmp_path / "runs", "name", postprocess__roi={"brik": str(tmp_path / "roi.png")})
     assert "brick" in str(unknown.value.hint)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from pyimgano.core.creation import load_model
-from pyimgano.core.errors import ConfigError, PyimganoError, RunError, UnknownNameError
+from pyimgano.core.errors import ConfigError, ImageError, PyimganoError, RunError, UnknownNameError
 from pyimgano.core.files import load_json
 from pyimgano.core.names import unknown_name_hint
 from pyimgano.workbench.calibrate import CalibrationCard
@@ -208,7 +208,7 @@ class RunModels:
 
         Raises
         ------
-        CheckpointError, ImageError, ConfigError
+        CheckpointError, RunError
             When what was learned, or the region of interest, is missing or damaged.
         """
         if self._settings is None:
@@ -217,7 +217,10 @@ class RunModels:
         if isinstance(roi, str):
             roi = str(self._artifacts / roi)
         where = str(self._artifacts / INFER_CONFIG)
-        processing = read_settings(self._settings, None if roi is None else Roi.from_config(roi, where=where))
+        try:
+            processing = read_settings(self._settings, None if roi is None else Roi.from_config(roi, where=where))
+        except (ConfigError, ImageError) as error:
+            raise RunError(error.message, where=error.where, hint="the run is damaged: make a new one") from error
         if any(map(learns, processing.rules)):
             load_kept(processing.rules, checkpoint)
         return processing

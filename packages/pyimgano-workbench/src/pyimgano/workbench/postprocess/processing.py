@@ -46,7 +46,7 @@ class PostProcess:
     border: int = 0
     image_score: str = "model"
     top_share: float = TOP_SHARE
-    _known: dict[tuple[int, int], np.ndarray] = dataclasses.field(default_factory=dict, repr=False)
+    _known: dict[tuple[int, int], np.ndarray] = dataclasses.field(default_factory=dict, init=False, repr=False)
 
     @property
     def active(self) -> bool:
@@ -64,7 +64,7 @@ class PostProcess:
         roi = [] if self.roi is None else [f"region of interest {self.roi.fingerprint()[:12]}"]
         return ", ".join(roi + border) or "all"
 
-    def inside(self, shape: tuple[int, int]) -> Optional[np.ndarray]:
+    def inside(self, shape: tuple[int, ...]) -> Optional[np.ndarray]:
         """Return the pixels of an image that count, (H, W) bool; None where all do. Not to be written to.
 
         Raises

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
-from pyimgano.core.errors import ConfigError
+from pyimgano.core.errors import CheckpointError
 from pyimgano.core.state import read_state, write_state
 from pyimgano.workbench.postprocess.processing import TOP_SHARE, PostProcess
 from pyimgano.workbench.postprocess.roi import Roi
@@ -110,7 +110,7 @@ def load_kept(rules: Sequence[MapRule], folder: Path, identity: Optional[Mapping
         return None
     facts = record.get("rules")
     if not isinstance(facts, list) or len(facts) != len(rules):
-        raise ConfigError("was kept for other rules", where=str(folder / FOLDER))
+        raise CheckpointError("was kept for other rules", where=str(folder / FOLDER))
     for index, (rule, known) in enumerate(zip(rules, facts)):
         if learns(rule):
             mark = f"{index}."

@@ -17,7 +17,9 @@ from pyimgano.workbench.calibrate import (
     require_images,
     takes_defects,
 )
+from pyimgano.workbench.postprocess.processing import PostProcess
 from pyimgano.workbench.postprocess.roi import Roi
+from pyimgano.workbench.postprocess.settings import configured
 from pyimgano.workbench.progress import Progress
 from pyimgano.workbench.runs.naming import DEFAULT_CATEGORY
 from pyimgano.workbench.stages.postprocess_data import category_roi, check_roi_names, share_normalisation
@@ -212,11 +214,12 @@ def _prepare(
     else:
         check_disjoint(split.fit, (), test, hashes=hashes)
         folds = split_folds(split.fit, way.folds, seed=config.seed, hashes=hashes)
-    if config.on_error == "error" or roi is not None:
+    fits = configured(config.postprocess, roi)
+    if config.on_error == "error" or fits.restricted:
         # The fit names an unreadable image itself; a held-out one would only be met after it.
-        held_out = (split.fit if folds and roi is not None else () if folds else split.calibration) + defects
-        title = f"{name}: check held-out images"
-        for error in _unreadable(held_out + normalisation, config, progress, title, roi=roi).values():
+        scored = split.calibration if not folds or fits.restricted else ()
+        held_out = scored + defects + normalisation
+        for error in _unreadable(held_out, config, progress, f"{name}: check held-out images", fits=fits).values():
             raise error
     sets = {"fit": split.fit, "calibration": split.calibration, "test": test}
     if defects:
@@ -295,16 +298,21 @@ class _Way:
 
 
 def _unreadable(
-    samples: Sequence[Sample], config: RunConfig, progress: Progress, title: str, *, roi: Optional[Roi] = None
+    samples: Sequence[Sample],
+    config: RunConfig,
+    progress: Progress,
+    title: str,
+    *,
+    fits: Optional[PostProcess] = None,
 ) -> dict[str, ImageError]:
-    """Decode all images; return id → error of those that cannot be read, or have another size than their region."""
+    """Decode all images; return id → error of those that cannot be read, or do not fit what counts of them."""
     from pyimgano.datasets import load_image
 
     def check(index: int) -> ImageError | None:
         try:
             image = load_image(samples[index], value_range=config.dataset.value_range)
-            if roi is not None:
-                roi.inside(image.shape[:2])
+            if fits is not None:
+                fits.inside(image.shape[:2])
         except ImageError as error:
             error.where = error.where or samples[index].id
             return error
