@@ -10,7 +10,7 @@ import pytest
 
 from pyimgano.core.images import read_image
 from pyimgano.workbench.region_policy import RegionPolicy
-from pyimgano.workbench.region_shapes import closed, disc, extended, length_of, merged, opened
+from pyimgano.workbench.region_shapes import closed, disc, extended, filled, length_of, merged, opened
 from pyimgano.workbench.regions import FoundRegions, find_regions
 
 SKIMAGE = Path(importlib.util.find_spec("skimage").origin).parent / "data"
@@ -141,6 +141,21 @@ def test_holes_are_filled_and_count_as_area() -> None:
     full = found(values, fill=True)
     assert full.regions[0].area == 225
     assert full.mask[11, 11]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_rule_looks_only_where_something_is_and_gives_what_it_gives_on_the_whole(seed: int) -> None:
+    from scipy.ndimage import binary_fill_holes
+
+    mask = random_map(seed, 48) > -0.1
+    if seed % 2:  # touches no edge of a larger image
+        mask = np.pad(mask, 20)
+    assert np.array_equal(filled(mask), binary_fill_holes(mask))
+    assert filled(mask).sum() > mask.sum()
+    assert not filled(np.zeros((9, 9), bool)).any()
+    wide = np.pad(mask, 40)  # what lies beyond the margin changes nothing
+    assert np.array_equal(closed(wide, 3)[40:-40, 40:-40] & mask, mask)
+    assert np.array_equal(opened(wide, 3), np.pad(opened(np.pad(mask, 8), 3), 32))
 
 
 def test_closing_joins_the_pieces_of_a_broken_defect() -> None:
