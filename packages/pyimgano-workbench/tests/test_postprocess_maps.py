@@ -164,8 +164,8 @@ def test_what_was_learned_is_kept_without_pickle_and_gives_the_same_maps(tmp_pat
     learned[2].fit(maps, nowhere(12))
     keep_learned(learned, tmp_path, {"fingerprint": "a"})
     fresh = [Smooth(sigma=2.0), Normalise(scope="pixel"), Normalise()]
-    assert load_kept(fresh, tmp_path, {"fingerprint": "b"}) is None
-    assert load_kept(fresh, tmp_path, {"fingerprint": "a"}) is not None
+    assert load_kept(fresh, tmp_path, {"fingerprint": "b"}) is False
+    assert load_kept(fresh, tmp_path, {"fingerprint": "a"}) is True
     values = good_maps(1, seed=5)[0]
     one, other = (PostProcess(tuple(rules), image_score="max")(scored(values)) for rules in (learned, fresh))
     assert np.array_equal(one.map, other.map)

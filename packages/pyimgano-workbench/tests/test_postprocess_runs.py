@@ -187,7 +187,9 @@ def test_the_report_and_the_card_say_what_was_learned_from_what(run: RunDirector
     assert card["normalisation_fingerprint"] == split["fingerprints"]["normalisation"]
     assert card["map_low"] < card["pixel_low_threshold"] < card["pixel_threshold"]
     assert card["guarantee"].startswith("Regions decide")
-    assert report["postprocess"]["maps"] == LEARNED
+    smooth, normalise = report["postprocess"]["maps"]
+    assert [smooth, {key: normalise[key] for key in ("name", "params")}] == LEARNED
+    assert 0 < normalise["learned"]["scale"][0] < normalise["learned"]["scale"][1]
     assert report["postprocess"]["image_score"] == "max"
     roi = split["fingerprints"]["roi"][:12]
     assert report["metrics"]["pixel_auroc"]["inside"] == f"region of interest {roi}, border 3"

@@ -191,7 +191,7 @@ class PostProcess:
         return np.where(inside, map_at(anomaly_map, shape), np.float32(low))
 
     def to_json(self) -> dict[str, Any]:
-        """Return what a report says of it, JSON-friendly: learned facts and the region, but no names of rules."""
+        """Return what a report says of it beside its rules, JSON-friendly."""
         known: dict[str, Any] = {
             "roi": None if self.roi is None else self.roi.to_json(),
             "border": self.border,

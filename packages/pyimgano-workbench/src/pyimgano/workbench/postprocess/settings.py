@@ -72,8 +72,8 @@ def read_settings(settings: Mapping[str, Any], roi: Optional[Roi]) -> PostProces
     return PostProcess(rules, roi, border, score, float(share))
 
 
-def keep_learned(rules: Sequence[MapRule], folder: Path, identity: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Write what the rules have learned, without pickle, and return their facts.
+def keep_learned(rules: Sequence[MapRule], folder: Path, identity: Mapping[str, Any]) -> None:
+    """Write what the rules have learned, without pickle.
 
     Parameters
     ----------
@@ -89,11 +89,10 @@ def keep_learned(rules: Sequence[MapRule], folder: Path, identity: Mapping[str, 
         arrays.update({f"{index}.{name}": array for name, array in own.items()})
         facts.append(dict(known))
     write_state(folder / FOLDER, arrays, {"identity": dict(identity), "rules": facts})
-    return facts
 
 
-def load_kept(rules: Sequence[MapRule], folder: Path, identity: Optional[Mapping[str, Any]] = None) -> Optional[Any]:
-    """Give the rules what they have learned, and return their facts; None where they were kept for another identity.
+def load_kept(rules: Sequence[MapRule], folder: Path, identity: Optional[Mapping[str, Any]] = None) -> bool:
+    """Give the rules what they have learned, and say whether they could have it: not what is of another identity.
 
     Parameters
     ----------
@@ -107,7 +106,7 @@ def load_kept(rules: Sequence[MapRule], folder: Path, identity: Optional[Mapping
     """
     arrays, record = read_state(folder / FOLDER)
     if identity is not None and record.get("identity") != dict(identity):
-        return None
+        return False
     facts = record.get("rules")
     if not isinstance(facts, list) or len(facts) != len(rules):
         raise CheckpointError("was kept for other rules", where=str(folder / FOLDER))
@@ -115,4 +114,4 @@ def load_kept(rules: Sequence[MapRule], folder: Path, identity: Optional[Mapping
         if learns(rule):
             mark = f"{index}."
             rule.restore({n[len(mark) :]: a for n, a in arrays.items() if n.startswith(mark)}, known)
-    return facts
+    return True

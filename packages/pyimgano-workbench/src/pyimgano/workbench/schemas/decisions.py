@@ -29,7 +29,8 @@ ROI: dict[str, Any] = {
     ]
 }
 
-_RULES = value("array", "Rules on maps, in their order.", items=object_of({"name": TEXT, "params": value("object")}))
+_RULE = {"name": TEXT, "params": value("object")}
+_RULES = value("array", "Rules on maps, in their order.", items=object_of(_RULE))
 _SCORE = value("string", "What the image score is.", enum=["model", "max", "top-mean"])
 _BORDER = value("integer", "Pixels at each edge that do not count.", minimum=0)
 _SHARE = value("number", "Share of the pixels that 'top-mean' is the mean of.", exclusiveMinimum=0, maximum=1)
@@ -47,8 +48,10 @@ def postprocess_report_schema() -> dict[str, Any]:
         optional=("polygons", "unit", "size"),
         description="Region of interest; of an image its size.",
     )
+    learned = value("object", "What it has learned, in numbers; absent where it learns nothing.")
+    rule = object_of({**_RULE, "learned": learned}, optional=("learned",))
     properties = {
-        "maps": _RULES,
+        "maps": value("array", "Rules on maps, in their order.", items=rule),
         "roi": {"anyOf": [roi, {"type": "null"}]},
         "border": _BORDER,
         "image_score": _SCORE,

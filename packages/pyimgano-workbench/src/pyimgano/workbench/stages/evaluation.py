@@ -13,6 +13,7 @@ from pyimgano.core.files import dump_json
 from pyimgano.workbench.calibrate import CalibrationCard
 from pyimgano.workbench.evaluate import MapSpool, Metric
 from pyimgano.workbench.postprocess.processing import PostProcess
+from pyimgano.workbench.postprocess.rules import learns
 from pyimgano.workbench.records import PREDICTION_SCHEMA, PredictionRecord, write_csv, write_records
 from pyimgano.workbench.region_policy import RegionPolicy
 from pyimgano.workbench.runs.directory import (
@@ -209,7 +210,14 @@ def _processed(config: RunConfig, data: CategoryData, judge: Judge, tally: Regio
     """Return what a report says of post-processing and of rules on regions; nothing where there are none."""
     said: dict[str, Any] = {}
     if judge.processing.active:
-        maps = [{"name": rule.name, "params": dict(rule.params)} for rule in config.postprocess.maps]
+        maps = [
+            {
+                "name": wanted.name,
+                "params": dict(wanted.params),
+                **({"learned": rule.state()[1]} if learns(rule) else {}),
+            }
+            for wanted, rule in zip(config.postprocess.maps, judge.processing.rules)
+        ]
         said["postprocess"] = {"maps": maps, **judge.processing.to_json(), "n_normalisation": len(data.normalisation)}
     regions = tally.to_json(judge.policy)
     return said if regions is None else {**said, "regions": regions}

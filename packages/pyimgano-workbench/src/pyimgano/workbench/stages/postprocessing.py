@@ -76,7 +76,7 @@ def learn_postprocess(
         "roi": data.fingerprints.get("roi"),
     }
     if keep and (checkpoint / FOLDER / DETECTOR_JSON).is_file():
-        if load_kept(processing.rules, checkpoint, identity) is not None:
+        if load_kept(processing.rules, checkpoint, identity):
             return processing
         raise RunError(
             f"the images of {data.name!r} that the post-processing learns from have changed since it did",
