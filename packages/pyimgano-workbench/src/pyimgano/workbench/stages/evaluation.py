@@ -210,14 +210,10 @@ def _processed(config: RunConfig, data: CategoryData, judge: Judge, tally: Regio
     """Return what a report says of post-processing and of rules on regions; nothing where there are none."""
     said: dict[str, Any] = {}
     if judge.processing.active:
-        maps = [
-            {
-                "name": wanted.name,
-                "params": dict(wanted.params),
-                **({"learned": rule.state()[1]} if learns(rule) else {}),
-            }
-            for wanted, rule in zip(config.postprocess.maps, judge.processing.rules)
-        ]
+        maps: list[dict[str, Any]] = []
+        for wanted, rule in zip(config.postprocess.maps, judge.processing.rules):
+            learned = {"learned": rule.state()[1]} if learns(rule) else {}
+            maps.append({"name": wanted.name, "params": dict(wanted.params), **learned})
         said["postprocess"] = {"maps": maps, **judge.processing.to_json(), "n_normalisation": len(data.normalisation)}
     regions = tally.to_json(judge.policy)
     return said if regions is None else {**said, "regions": regions}
