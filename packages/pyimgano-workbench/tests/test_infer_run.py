@@ -27,7 +27,7 @@ from pyimgano.workbench.inference import (
     predict_stream,
     write_predictions,
 )
-from pyimgano.workbench.records import RECORD_FIELDS, read_records
+from pyimgano.workbench.records import CSV_FIELDS, read_records
 from pyimgano.workbench.render import PictureWriter, read_map
 from pyimgano.workbench.runs import open_run
 from pyimgano.workbench.training import run_recipe
@@ -254,7 +254,7 @@ def test_csv_has_the_same_numbers_as_jsonl(run: Path, data: Path, tmp_path: Path
     ask = ("infer", "--from-run", run, "--category", "brick", *inputs)
     as_csv = pyimgano(*ask, "--format", "csv").stdout
     rows = list(csv.DictReader(as_csv.splitlines()))
-    assert tuple(rows[0]) == RECORD_FIELDS
+    assert tuple(rows[0]) == CSV_FIELDS
     records = lines(pyimgano(*ask).stdout)
     assert len(rows) == len(records) == 19
     for row, record in zip(rows, records):

@@ -72,7 +72,8 @@ def test_every_key_of_the_schema_is_explained(form: str) -> None:
     text = starter_text({"dataset.root": "data"}, form=form)
     words = " ".join(line.strip().lstrip("# ") for line in text.splitlines())
     schema = run_config_schema()
-    tables = [schema, *(schema["$defs"].values())]
+    # A component is an entry of a list, and no table of the file.
+    tables = [schema, *(table for name, table in schema["$defs"].items() if name != "ComponentConfig")]
     described = [(name, facts) for table in tables for name, facts in table["properties"].items()]
     assert len(described) > 20
     for name, facts in described:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pyimgano.datasets.load import load_image, load_mask
     from pyimgano.datasets.reading import read_dataset
     from pyimgano.datasets.saturation import defects_config, load_regions, read_defects_config
+    from pyimgano.datasets.shares import take_share
     from pyimgano.datasets.splits import (
         GoodSplit,
         assign_splits,
@@ -41,6 +42,7 @@ __all__ = [
     "read_defects_config",
     "split_folds",
     "split_good",
+    "take_share",
 ]
 
 # Name → module: a listing comes by here for the specs, and shall not pay for the readers.
@@ -60,6 +62,7 @@ _HOMES = {
     "read_defects_config": "saturation",
     "split_folds": "folds",
     "split_good": "splits",
+    "take_share": "shares",
 }
 
 

@@ -10,7 +10,7 @@ from pyimgano.core.errors import DatasetError
 from pyimgano.datasets.hashing import ContentHashes
 from pyimgano.datasets.splits import rank_key
 
-__all__ = ["split_folds"]
+__all__ = ["linked_units", "split_folds"]
 
 
 def split_folds(
@@ -42,7 +42,7 @@ def split_folds(
     DatasetError
         When there are fewer images (or groups, or sets of copies) than folds.
     """
-    units = _units(samples, hashes or ContentHashes())
+    units = linked_units(samples, hashes or ContentHashes())
     count = len(units) if folds == "jackknife" else int(folds)
     if count < 2 or count > len(units):
         kind = "images" if len(units) == len(samples) else "groups and single images"
@@ -57,7 +57,7 @@ def split_folds(
     return tuple(tuple(sorted(fold, key=lambda sample: sample.id)) for fold in made)
 
 
-def _units(samples: Sequence[Sample], hashes: ContentHashes) -> list[list[Sample]]:
+def linked_units(samples: Sequence[Sample], hashes: ContentHashes) -> list[list[Sample]]:
     """Return what stays together, each sorted by id: images linked by a group or by their content, however far."""
     items = sorted(samples, key=lambda sample: sample.id)
     parent = list(range(len(items)))

@@ -11,6 +11,7 @@ from pyimgano.workbench.stages import (
     evaluate_category,
     finished_report,
     fit_category,
+    learn_postprocess,
     prepare_data,
     write_artifacts,
 )
@@ -74,6 +75,9 @@ class IndustrialAdapt:
                 continue
             fitted = fit_category(config, part, folder, run.progress)
             scratch = run.scratch() / f"{folder.folder}.folds"
-            card = calibrate_category(config, part, fitted.detector, run.progress, scratch=scratch)
-            reports.append(evaluate_category(config, part, fitted, card, run))
+            processing = learn_postprocess(config, part, fitted.detector, run)
+            card = calibrate_category(
+                config, part, fitted.detector, run.progress, scratch=scratch, processing=processing
+            )
+            reports.append(evaluate_category(config, part, fitted, card, run, processing=processing))
         run.finish(write_artifacts(config, data, reports, run))

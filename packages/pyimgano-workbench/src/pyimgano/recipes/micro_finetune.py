@@ -12,6 +12,7 @@ from pyimgano.workbench.stages import (
     evaluate_category,
     finetune_category,
     finished_report,
+    learn_postprocess,
     prepare_data,
     training_effect,
     write_artifacts,
@@ -78,10 +79,13 @@ class MicroFinetune(TrainSettings):
                 reports.append(finished_report(part, folder))
                 continue
             finetuned = finetune_category(config, self, part, run)
-            card = calibrate_category(config, part, finetuned.fitted.detector, run.progress)
+            processing = learn_postprocess(config, part, finetuned.fitted.detector, run)
+            card = calibrate_category(config, part, finetuned.fitted.detector, run.progress, processing=processing)
 
             def effect(records: Any, part: Any = part, finetuned: Any = finetuned) -> dict[str, Any]:
                 return training_effect(config, finetuned, records, part.name)
 
-            reports.append(evaluate_category(config, part, finetuned.fitted, card, run, more=effect))
+            reports.append(
+                evaluate_category(config, part, finetuned.fitted, card, run, more=effect, processing=processing)
+            )
         run.finish(write_artifacts(config, data, reports, run))

@@ -18,6 +18,7 @@ from pyimgano.workbench.calibrate.card import CalibrationCard
 from pyimgano.workbench.regions import Region
 
 __all__ = [
+    "CSV_FIELDS",
     "PREDICTION_SCHEMA",
     "RECORD_FIELDS",
     "FORMATS",
@@ -58,6 +59,9 @@ class PredictionRecord:
     regions : tuple of Region or None
         Connected pixels that reach the pixel threshold, see :func:`pyimgano.workbench.regions.find_regions`; None where
         there is no map.
+    overruled_by : str or None
+        Where regions decide, the score reaches the threshold and no region is left: the rule that removed the one
+        of the highest score, or ``"no-region"`` where there was none. A CSV has no such column.
     regions_left_out : int or None
         Regions beyond those that are listed; None where there are none.
     map, mask, overlay : str or None
@@ -75,6 +79,7 @@ class PredictionRecord:
     threshold: Optional[float] = None
     decision: Optional[str] = None
     p_value: Optional[float] = None
+    overruled_by: Optional[str] = None
     regions: Optional[tuple[Region, ...]] = None
     regions_left_out: Optional[int] = None
     map: Optional[str] = None
@@ -83,15 +88,29 @@ class PredictionRecord:
     error: Optional[str] = None
 
     @classmethod
-    def scored(cls, image: str, score: float, card: Optional[CalibrationCard] = None, **known: Any) -> PredictionRecord:
-        """Return the record of a scored image, with decision and p-value where there is a calibration card."""
+    def scored(
+        cls,
+        image: str,
+        score: float,
+        card: Optional[CalibrationCard] = None,
+        *,
+        decision: Optional[str] = None,
+        **known: Any,
+    ) -> PredictionRecord:
+        """Return the record of a scored image, with decision and p-value where there is a calibration card.
+
+        Parameters
+        ----------
+        decision : str, optional
+            Default: the card's.
+        """
         if card is None:
             return cls(image, score=score, **known)
         return cls(
             image,
             score=score,
             threshold=card.threshold,
-            decision=card.decision(score),
+            decision=decision or card.decision(score),
             p_value=card.p_value(score),
             **known,
         )
@@ -122,7 +141,7 @@ class PredictionRecord:
         cells = self.to_json()
         if self.regions is not None:
             cells["regions"] = self.n_kept
-        return _csv_line([_harmless(name, cells.get(name, "")) for name in RECORD_FIELDS])
+        return _csv_line([_harmless(name, cells.get(name, "")) for name in CSV_FIELDS])
 
     @property
     def n_kept(self) -> int:
@@ -145,7 +164,10 @@ class PredictionRecord:
 
 
 RECORD_FIELDS: tuple[str, ...] = tuple(field.name for field in dataclasses.fields(PredictionRecord))
-"""The keys of a line, in their order; also the columns of a CSV."""
+"""The keys of a line, in their order."""
+
+CSV_FIELDS: tuple[str, ...] = tuple(name for name in RECORD_FIELDS if name != "overruled_by")
+"""The columns of a CSV: always the same, so that the files of all runs go together."""
 
 
 def _csv_line(cells: Iterable[Any]) -> str:
@@ -154,7 +176,7 @@ def _csv_line(cells: Iterable[Any]) -> str:
     return text.getvalue()
 
 
-_CSV_HEADER = _csv_line(RECORD_FIELDS)
+_CSV_HEADER = _csv_line(CSV_FIELDS)
 
 
 def _harmless(name: str, value: Any) -> Any:

@@ -69,4 +69,4 @@ THRESHOLDS = (
     ),
 )
 
-COMPONENTS: tuple[ComponentSpec, ...] = (*DEFECTS, *PREPROCESS, *THRESHOLDS)
+COMPONENTS: tuple[ComponentSpec, ...] = (*DEFECTS, *MAP, *PREPROCESS, *THRESHOLDS)

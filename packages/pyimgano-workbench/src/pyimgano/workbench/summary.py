@@ -149,10 +149,22 @@ def _category_lines(report: Mapping[str, Any]) -> list[str]:
     if any(metrics[name]["value"] is not None for name in areas):
         n = metrics["pixel_auroc"]["n"]
         lines.append(f"{_joined(areas, metrics)}   (n = {n['regions']} regions in {n['images']} images)")
+    if "regions" in report:
+        lines.append(_rules_line(report["regions"]))
     counted = [name for name in _COUNTED if name in pixel and metrics[name]["value"] is not None]
     if counted:
         lines.append(_joined(counted, metrics))
     return lines
+
+
+def _rules_line(regions: Mapping[str, Any]) -> str:
+    def counts(by_rule: Mapping[str, int]) -> str:
+        return ", ".join(f"{name} {number}" for name, number in by_rule.items()) or "none"
+
+    text = f"  rules on regions: {regions['kept']} regions count; removed: {counts(regions['removed'])}"
+    if regions["overruled"] is None:
+        return text
+    return f"{text}; regions decide, images let pass: {counts(regions['overruled'])}"
 
 
 def _joined(names: Sequence[str], metrics: Mapping[str, Any], *, intervals: bool = True) -> str:

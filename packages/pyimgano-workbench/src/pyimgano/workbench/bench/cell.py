@@ -65,7 +65,6 @@ def _latency(config: RunConfig, run: RunDirectory) -> Optional[float]:
 
     from pyimgano.datasets import read_dataset
     from pyimgano.workbench.inference import RunModels, Source
-    from pyimgano.workbench.scoring import score_stream
 
     dataset = config.dataset
     samples = read_dataset(dataset.root, format=dataset.format, categories=dataset.categories, seed=config.seed)
@@ -77,6 +76,6 @@ def _latency(config: RunConfig, run: RunDirectory) -> Optional[float]:
     times = []
     for sample in (test[0], test[0], *test):
         start = time.perf_counter()
-        list(score_stream(fitted.detector, [sample], batch_size=1, value_range=fitted.value_range))
+        list(fitted.stream([sample], batch_size=1))
         times.append(1000.0 * (time.perf_counter() - start))
     return median(times[2:])

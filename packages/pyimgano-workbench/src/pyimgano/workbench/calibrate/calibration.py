@@ -32,11 +32,17 @@ class PixelWay:
         Its parameters.
     alpha : float or None
         Share of good images that may show a marked pixel.
+    low_alpha : float or None
+        The same of the low threshold that regions extend to.
+    low_fraction : float or None
+        Instead, where it lies between what good images usually show (0) and the pixel threshold (1).
     """
 
     method: Optional[str] = None
     params: Mapping[str, Any] = field(default_factory=dict)
     alpha: Optional[float] = None
+    low_alpha: Optional[float] = None
+    low_fraction: Optional[float] = None
 
 
 def calibrate(
@@ -54,6 +60,9 @@ def calibrate(
     defect_scores: Optional[Sequence[float]] = None,
     defect_maxima: Optional[Sequence[float]] = None,
     defects_fingerprint: Optional[str] = None,
+    n_normalisation: int = 0,
+    normalisation_fingerprint: Optional[str] = None,
+    by_regions: bool = False,
 ) -> CalibrationCard:
     """Return the card for the scores of good images that the model has not seen.
 
@@ -73,6 +82,10 @@ def calibrate(
         Of labelled defective images, for the methods that take them.
     defects_fingerprint : str, optional
         Of these.
+    n_normalisation, normalisation_fingerprint
+        Of the good images that rules on maps have learned from.
+    by_regions : bool
+        Whether regions decide about images, so that the pixel threshold's promise is the one that counts.
 
     Raises
     ------
@@ -93,23 +106,35 @@ def calibrate(
     pixel_name = pixel.method or method
     pixel_params = dict(pixel.params if pixel.method else params)
     pixel_alpha = pixel.alpha or alpha
-    pixel_threshold = None
+    pixel_threshold = low_threshold = None
+    low = None if medians is None else float(np.median(medians))
     if maxima is not None:
         pixel_way = create_method(pixel_name, pixel_params)
         try:
             pixel_threshold = _threshold(pixel_way, pixel_name, maxima, defect_maps, pixel_alpha)
+            if pixel.low_alpha is not None:
+                low_threshold = _threshold(pixel_way, pixel_name, maxima, defect_maps, pixel.low_alpha)
         except CalibrationError as error:
             error.where = error.where or "the pixel threshold, from the maxima of the maps (calibration.pixel_method)"
             raise
+        if pixel.low_fraction is not None and low is not None:
+            low_threshold = low + pixel.low_fraction * (pixel_threshold - low)
+        if low_threshold is not None:
+            low_threshold = min(low_threshold, pixel_threshold)
     interval = _interval(way, values, alpha, threshold)
     has_maps = pixel_threshold is not None
+    guarantee = _guarantee(way, alpha, review_alpha, len(values), defects, band=review is None or review < threshold)
+    if by_regions and has_maps:
+        reason = "regions decide: the overkill is at most that of the pixel threshold, less what rules remove"
+        interval = OverkillInterval.unknown(reason)
+        guarantee = _by_regions(create_method(pixel_name, pixel_params), pixel_alpha, len(values), defects, guarantee)
     return CalibrationCard(
         method=method,
         params=dict(params),
         alpha=alpha,
         n=len(values),
         threshold=threshold,
-        guarantee=_guarantee(way, alpha, review_alpha, len(values), defects, band=review is None or review < threshold),
+        guarantee=guarantee,
         fingerprint=fingerprint,
         held_out_scores=tuple(float(value) for value in values),
         source=source,
@@ -120,13 +145,16 @@ def calibrate(
         pixel_method=pixel_name if has_maps else None,
         pixel_params=pixel_params if has_maps else None,
         pixel_alpha=pixel_alpha if has_maps else None,
-        map_low=None if medians is None else float(np.median(medians)),
+        map_low=low,
         interval=interval.bounds,
         confidence=interval.confidence,
         interval_method=interval.method,
         interval_reason=interval.reason,
         n_defects=0 if defects is None else len(defects),
         defects_fingerprint=None if defects is None else defects_fingerprint,
+        pixel_low_threshold=low_threshold,
+        n_normalisation=n_normalisation,
+        normalisation_fingerprint=normalisation_fingerprint,
         details=dict(getattr(way, "details", lambda scores, alpha: {})(values, alpha)),
     )
 
@@ -180,6 +208,18 @@ def _guarantee(
     if not band:
         return f"{text} No image goes to review: review_alpha = {review_alpha:g} gives the same threshold."
     return f"{text} The same goes for the review threshold, with {review_alpha:g}."
+
+
+def _by_regions(way: ThresholdMethod, alpha: float, n: int, defects: Optional[np.ndarray], of_the_score: str) -> str:
+    """Say what holds where regions decide: the pixel threshold's promise, of which rules on regions take nothing."""
+    if takes_defects(way) and defects is not None and hasattr(way, "guarantee_with_defects"):
+        return (
+            f"Regions decide, and rules remove some of them: nothing is promised of that. Of the score: {of_the_score}"
+        )
+    return (
+        "Regions decide: an image is defective only where its map reaches the pixel threshold, of which holds: "
+        f"{way.guarantee(alpha, n)} Of the score: {of_the_score}"
+    )
 
 
 def _distribution(values: np.ndarray) -> dict[str, Optional[float]]:

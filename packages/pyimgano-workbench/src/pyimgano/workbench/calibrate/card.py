@@ -57,6 +57,12 @@ class CalibrationCard:
         Labelled defective images that took part.
     defects_fingerprint : str or None
         SHA-256 over their ids and contents.
+    pixel_low_threshold : float or None
+        What regions extend to, where there is hysteresis (``regions.hysteresis``).
+    n_normalisation : int
+        Held-out good images that rules on maps have learned from, and that are none of the ``n``.
+    normalisation_fingerprint : str or None
+        SHA-256 over their ids and contents.
     details : mapping
         What the method fitted on the way, e.g. the shape of a tail.
     """
@@ -84,6 +90,9 @@ class CalibrationCard:
     interval_reason: Optional[str] = None
     n_defects: int = 0
     defects_fingerprint: Optional[str] = None
+    pixel_low_threshold: Optional[float] = None
+    n_normalisation: int = 0
+    normalisation_fingerprint: Optional[str] = None
     details: Mapping[str, Any] = field(default_factory=dict)
 
     def p_value(self, score: float) -> float:
@@ -101,7 +110,13 @@ class CalibrationCard:
         return "good"
 
     def to_json(self) -> dict[str, Any]:
-        """Return the card as a JSON-friendly mapping."""
+        """Return the card as a JSON-friendly mapping; hysteresis and normalisation are told where there are any."""
+        more: dict[str, Any] = {}
+        if self.pixel_low_threshold is not None:
+            more["pixel_low_threshold"] = self.pixel_low_threshold
+        if self.n_normalisation:
+            more["n_normalisation"] = self.n_normalisation
+            more["normalisation_fingerprint"] = self.normalisation_fingerprint
         return {
             "schema_version": CALIBRATION_SCHEMA,
             "method": self.method,
@@ -126,6 +141,7 @@ class CalibrationCard:
             "fingerprint": self.fingerprint,
             "n_defects": self.n_defects,
             "defects_fingerprint": self.defects_fingerprint,
+            **more,
             "distribution": dict(self.distribution),
             "held_out_scores": list(self.held_out_scores),
         }

@@ -91,6 +91,11 @@ def infer(
     with _models(from_run, category, model, train_dir, settings or (), seed, save_run, progress) as models:
         if pictures:
             _check_maps(models, pictures)
+        if models.decided_by_regions and not regions:
+            raise ConfigError(
+                "this run's regions decide which image is defective (regions.decide): they cannot be left out",
+                where="--no-regions",
+            )
         started = time.perf_counter()
         with destination.open() as (writer, folder), progress.stage("Score images") as advance:
             summary = write_predictions(

@@ -367,6 +367,8 @@ def _incomparable(
         return "; ".join(f"not defined in {side}: {reason or 'no reason given'}" for side, reason in undefined)
     if a.get("limit") != b.get("limit"):
         return f"the limits differ: {a.get('limit')} and {b.get('limit')}"
+    if a.get("inside") != b.get("inside"):
+        return f"of other pixels: {a.get('inside', 'all')} and {b.get('inside', 'all')}"
     if not part.same or part.relabelled:
         return "the test images differ, and a run keeps no per-pixel data"
     if a["n"] != b["n"]:

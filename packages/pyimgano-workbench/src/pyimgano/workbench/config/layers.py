@@ -12,7 +12,7 @@ from typing import Any, Optional
 from pyimgano.core.errors import ConfigError
 from pyimgano.workbench.config.places import KeyPath, Positions, read_config_file
 
-__all__ = ["PATHS", "Layer", "file_layer", "flag_layer", "merge", "setting_layer"]
+__all__ = ["PATHS", "TABLES_OF_PATHS", "Layer", "file_layer", "flag_layer", "merge", "paths_in", "setting_layer"]
 
 FLAGS = {
     "dataset.root": "--dataset",
@@ -23,8 +23,11 @@ FLAGS = {
 }
 """Key → the option of `train` that sets it, for messages."""
 
-PATHS = (("dataset", "root"), ("output", "dir"), ("recipe_params", "start_from"))
+PATHS = (("dataset", "root"), ("output", "dir"), ("recipe_params", "start_from"), ("postprocess", "roi"))
 """Keys that hold a path: relative to the file that they stand in."""
+
+TABLES_OF_PATHS = (("postprocess", "roi"),)
+"""Of these, those that may hold a table of paths instead."""
 
 
 @dataclass(frozen=True)
@@ -68,10 +71,27 @@ def _absolute(data: dict[str, Any], base: Path) -> dict[str, Any]:
     """Make the paths of a layer absolute; ``~`` is the home folder."""
     for section, key in PATHS:
         table = data.get(section)
-        if isinstance(table, dict) and isinstance(table.get(key), str) and table[key]:
-            joined = base / Path(table[key]).expanduser()
-            data = {**data, section: {**table, key: os.path.normpath(joined)}}
+        if not isinstance(table, dict):
+            continue
+        value = table.get(key)
+        if isinstance(value, str) and value:
+            data = {**data, section: {**table, key: _joined(base, value)}}
+        elif isinstance(value, dict) and (section, key) in TABLES_OF_PATHS:
+            paths = {name: _joined(base, value[name]) for name in paths_in(value)}
+            data = {**data, section: {**table, key: {**value, **paths}}}
     return data
+
+
+def paths_in(table: Mapping[str, Any]) -> list[str]:
+    """Return the keys of a table that hold a path; a table of polygons (``postprocess.roi``) holds none."""
+    polygons = table.get("polygons")
+    if polygons is not None and not isinstance(polygons, (str, Mapping)):
+        return []
+    return [name for name, value in table.items() if isinstance(value, str) and value]
+
+
+def _joined(base: Path, path: str) -> str:
+    return os.path.normpath(base / Path(path).expanduser())
 
 
 def file_layer(path: Path) -> Layer:

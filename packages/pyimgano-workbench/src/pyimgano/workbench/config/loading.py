@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 from pyimgano.core.errors import MissingDependencyError, ParameterError, PyimganoError, UnknownNameError
 from pyimgano.core.names import unknown_name_hint
 from pyimgano.core.plugins import installed
+from pyimgano.workbench.config.decision_checks import check_decisions
 from pyimgano.workbench.config.layers import Layer, file_layer, flag_layer, merge, setting_layer
 from pyimgano.workbench.config.models import CalibrationConfig, OutputConfig, RunConfig
 from pyimgano.workbench.config.places import KeyPath
@@ -150,6 +151,7 @@ def _check_names(data: Mapping[str, Any], problems: list[ConfigProblem], *, chec
         _check_maps(model["name"], data, problems)
     if isinstance(calibration, dict):
         _check_calibration(calibration, problems)
+    check_decisions(data, problems)
     if isinstance(dataset, dict):
         _check_dataset(dataset, problems, check_dataset=check_dataset)
 

@@ -11,7 +11,10 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Optional, Union
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from pyimgano.workbench.config.base import ComponentConfig, Frozen, PlainJson
+from pyimgano.workbench.config.postprocessing import PostprocessConfig, RegionConfig
 
 __all__ = [
     "CalibrationConfig",
@@ -20,22 +23,12 @@ __all__ = [
     "EvaluationConfig",
     "ModelConfig",
     "OutputConfig",
+    "PostprocessConfig",
     "RegionConfig",
     "RunConfig",
     "relative_path",
     "run_config_schema",
 ]
-
-
-def _plain_json(value: Any) -> Any:
-    """Refuse what strict JSON cannot hold, so that a resolved config can always be written."""
-    from pyimgano.core.files import dumps_json
-
-    try:
-        dumps_json(value)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"must be made of text, finite numbers, true/false, lists and tables ({error})") from error
-    return value
 
 
 def _holdout(value: Any) -> Any:
@@ -83,22 +76,7 @@ def _folder_name(value: Any) -> Any:
 _Rate = Annotated[float, Field(gt=0.0, le=1.0)]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=False
-    )
-
-
-class ComponentConfig(_Frozen):
-    """One component of a kind, by name (`pyimgano components list`)."""
-
-    name: str = Field(description="Name of the component.", min_length=1)
-    params: Annotated[dict[str, Any], AfterValidator(_plain_json)] = Field(
-        default_factory=dict, description="Parameters of the component."
-    )
-
-
-class DatasetConfig(_Frozen):
+class DatasetConfig(Frozen):
     """Which images."""
 
     root: str = Field(description="Folder (or manifest file) of the dataset. Relative to this file.", min_length=1)
@@ -122,18 +100,18 @@ class DatasetConfig(_Frozen):
     )
 
 
-class ModelConfig(_Frozen):
+class ModelConfig(Frozen):
     """Which detector."""
 
     name: str = Field(description="A name of `pyimgano models list`. Default: the preset's.", min_length=1)
-    params: Annotated[dict[str, Any], AfterValidator(_plain_json)] = Field(
+    params: Annotated[dict[str, Any], PlainJson] = Field(
         default_factory=dict,
         description="Parameters of the model (`pyimgano models info NAME`). Those of the preset's model are its "
         "defaults.",
     )
 
 
-class CalibrationConfig(_Frozen):
+class CalibrationConfig(Frozen):
     """How the threshold is found, from good images that the model has not seen. Never from test images."""
 
     method: str = Field(
@@ -153,9 +131,7 @@ class CalibrationConfig(_Frozen):
         description="Split whose labelled defective images help to find the threshold, for 'target-recall' and "
         "'cost-ratio'. Test images never do.",
     )
-    params: Annotated[dict[str, Any], AfterValidator(_plain_json)] = Field(
-        default_factory=dict, description="Parameters of the method."
-    )
+    params: Annotated[dict[str, Any], PlainJson] = Field(default_factory=dict, description="Parameters of the method.")
     review_alpha: Optional[float] = Field(
         None,
         gt=0.0,
@@ -169,7 +145,7 @@ class CalibrationConfig(_Frozen):
     pixel_alpha: Optional[float] = Field(
         None, gt=0.0, lt=1.0, description="Share of good images that may show a marked pixel. Null: alpha."
     )
-    pixel_params: Annotated[dict[str, Any], AfterValidator(_plain_json)] = Field(
+    pixel_params: Annotated[dict[str, Any], PlainJson] = Field(
         default_factory=dict, description="Parameters of pixel_method, where it is set."
     )
 
@@ -180,19 +156,7 @@ class CalibrationConfig(_Frozen):
         return self
 
 
-class RegionConfig(_Frozen):
-    """What counts as a region of a map: connected pixels that reach the pixel threshold."""
-
-    min_area: int = Field(
-        0,
-        ge=0,
-        description="Regions of fewer pixels of the source image are removed from masks, and kept in the records with "
-        "the rule that removed them. 0 removes none.",
-    )
-    limit: int = Field(20, ge=1, description="Regions that an image's record lists, the highest score first.")
-
-
-class EvaluationConfig(_Frozen):
+class EvaluationConfig(Frozen):
     """What is measured on the test split."""
 
     pixel: Annotated[Union[bool, Literal["auto"]], BeforeValidator(_pixel)] = Field(
@@ -218,7 +182,7 @@ class EvaluationConfig(_Frozen):
     )
 
 
-class OutputConfig(_Frozen):
+class OutputConfig(Frozen):
     """Where the run goes, and what it keeps of each test image."""
 
     dir: str = Field(
@@ -239,12 +203,12 @@ class OutputConfig(_Frozen):
     )
 
 
-class RunConfig(_Frozen):
+class RunConfig(Frozen):
     """One run of a recipe: dataset → fit → calibration → evaluation → artifacts."""
 
     schema_version: Literal[1] = Field(1, description="Version of this schema.")
     recipe: str = Field("industrial-adapt", description="A name of `pyimgano recipes list`.")
-    recipe_params: Annotated[dict[str, Any], AfterValidator(_plain_json)] = Field(
+    recipe_params: Annotated[dict[str, Any], PlainJson] = Field(
         default_factory=dict, description="Parameters of the recipe, where it has any."
     )
     preset: Optional[str] = Field(
@@ -254,6 +218,7 @@ class RunConfig(_Frozen):
     dataset: DatasetConfig
     model: ModelConfig
     calibration: CalibrationConfig = Field(default_factory=CalibrationConfig)
+    postprocess: PostprocessConfig = Field(default_factory=PostprocessConfig)
     regions: RegionConfig = Field(default_factory=RegionConfig)
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
     output: OutputConfig = Field(default_factory=OutputConfig)
@@ -281,13 +246,17 @@ class RunConfig(_Frozen):
             Folder that paths (``dataset.root``, ``output.dir``, …) are made relative to, which is the folder of the
             file that the config goes into; loading it from there gives the same config.
         """
-        from pyimgano.workbench.config.layers import PATHS
+        from pyimgano.workbench.config.layers import PATHS, TABLES_OF_PATHS, paths_in
 
         data = self.model_dump(mode="json")
         if relative_to is not None:
             for section, key in PATHS:
-                if isinstance(data[section].get(key), str):
-                    data[section][key] = relative_path(data[section][key], relative_to)
+                value = data[section].get(key)
+                if isinstance(value, str):
+                    data[section][key] = relative_path(value, relative_to)
+                elif isinstance(value, dict) and (section, key) in TABLES_OF_PATHS:
+                    paths = {name: relative_path(value[name], relative_to) for name in paths_in(value)}
+                    data[section][key] = {**value, **paths}
         return data
 
 

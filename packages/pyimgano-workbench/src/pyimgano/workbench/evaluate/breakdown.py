@@ -22,6 +22,7 @@ def by_defect(
     threshold: float,
     *,
     review_threshold: Optional[float] = None,
+    decisions: Optional[Sequence[str]] = None,
 ) -> dict[str, dict[str, Any]]:
     """Return the results of each kind of defect, sorted by name.
 
@@ -33,8 +34,8 @@ def by_defect(
         1 is defective.
     defects : sequence of str or None, (N,)
         Kind of defect; a defective image without one is left out.
-    threshold, review_threshold : float
-        The calibrated ones, as for :func:`~pyimgano.workbench.evaluate.decision_metrics`.
+    threshold, review_threshold, decisions
+        As for :func:`~pyimgano.workbench.evaluate.decision_metrics`.
 
     Returns
     -------
@@ -48,10 +49,17 @@ def by_defect(
     good.sort()
     results: dict[str, dict[str, Any]] = {}
     for name, members in _members(defects):
-        own = values[members[defective[members]]]
+        places = members[defective[members]]
+        own = values[places]
         if own.size == 0:
             continue
-        counts = confusion(own, np.ones(own.size, dtype=np.bool_), threshold, review_threshold=review_threshold)
+        counts = confusion(
+            own,
+            np.ones(own.size, dtype=np.bool_),
+            threshold,
+            review_threshold=review_threshold,
+            decisions=_of(decisions, places),
+        )
         rates = rates_of(counts)
         results[name] = {
             "n": int(own.size),
@@ -69,12 +77,13 @@ def by_group(
     threshold: float,
     *,
     review_threshold: Optional[float] = None,
+    decisions: Optional[Sequence[str]] = None,
 ) -> dict[str, dict[str, Any]]:
     """Return the results of each group of images (a part, a lot, a camera), sorted by name.
 
     Parameters
     ----------
-    scores, labels, threshold, review_threshold
+    scores, labels, threshold, review_threshold, decisions
         As for :func:`by_defect`.
     groups : sequence of str or None, (N,)
         An image without a group is left out.
@@ -88,7 +97,8 @@ def by_group(
     results: dict[str, dict[str, Any]] = {}
     for name, members in _members(groups):
         own, flags = values[members], defective[members]
-        rates = rates_of(confusion(own, flags, threshold, review_threshold=review_threshold))
+        counts = confusion(own, flags, threshold, review_threshold=review_threshold, decisions=_of(decisions, members))
+        rates = rates_of(counts)
         results[name] = {
             "n_good": int((~flags).sum()),
             "n_defective": int(flags.sum()),
@@ -97,6 +107,10 @@ def by_group(
             "escape": rates["escape"],
         }
     return results
+
+
+def _of(decisions: Optional[Sequence[str]], places: np.ndarray) -> Optional[list[str]]:
+    return None if decisions is None else [decisions[place] for place in places]
 
 
 def _members(names: Sequence[Optional[str]]) -> list[tuple[str, np.ndarray]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Optional
 
 from pyimgano.core.errors import ParameterError
@@ -17,7 +18,12 @@ __all__ = ["confusion", "decision_metrics", "rates_of"]
 
 
 def confusion(
-    scores: np.ndarray, labels: np.ndarray, threshold: float, *, review_threshold: Optional[float] = None
+    scores: np.ndarray,
+    labels: np.ndarray,
+    threshold: float,
+    *,
+    review_threshold: Optional[float] = None,
+    decisions: Optional[Sequence[str]] = None,
 ) -> dict[str, int]:
     """Count what a threshold does: ``rejected_defective``, ``rejected_good``, ``passed_good``, ``passed_defective``.
 
@@ -32,6 +38,9 @@ def confusion(
     review_threshold : float, optional
         Where it is given, an image with review_threshold ≤ score < threshold is neither rejected nor passed, and is
         counted as ``review_good`` or ``review_defective``.
+    decisions : sequence of str, (N,), optional
+        ``"good"``, ``"review"`` or ``"defective"``: what was decided of each image, where something else than the score
+        decides. The thresholds then only say whether there is a review band.
 
     Raises
     ------
@@ -44,8 +53,12 @@ def confusion(
     _check_thresholds(threshold, review_threshold)
     # Against float32 scores NumPy would round the threshold to float32.
     values = values.astype(np.float64, copy=False)
-    rejected = values >= threshold
-    passed = ~rejected if review_threshold is None else values < review_threshold
+    if decisions is not None:
+        decided = _checked_decisions(decisions, values.size)
+        rejected, passed = decided == "defective", decided == "good"
+    else:
+        rejected = values >= threshold
+        passed = ~rejected if review_threshold is None else values < review_threshold
     counts = {
         "rejected_defective": int((rejected & defective).sum()),
         "rejected_good": int((rejected & ~defective).sum()),
@@ -60,7 +73,12 @@ def confusion(
 
 
 def decision_metrics(
-    scores: np.ndarray, labels: np.ndarray, threshold: float, *, review_threshold: Optional[float] = None
+    scores: np.ndarray,
+    labels: np.ndarray,
+    threshold: float,
+    *,
+    review_threshold: Optional[float] = None,
+    decisions: Optional[Sequence[str]] = None,
 ) -> dict[str, Metric]:
     """Return overkill, escape, precision, recall and F1 at a threshold, and the shares that go to review.
 
@@ -74,6 +92,8 @@ def decision_metrics(
         The calibrated one.
     review_threshold : float, optional
         Lower end of the review band, if there is one: good is score < review_threshold.
+    decisions : sequence of str, (N,), optional
+        As for :func:`confusion`.
 
     Returns
     -------
@@ -87,7 +107,7 @@ def decision_metrics(
     ParameterError
         As :func:`confusion`.
     """
-    return rates_of(confusion(scores, labels, threshold, review_threshold=review_threshold))
+    return rates_of(confusion(scores, labels, threshold, review_threshold=review_threshold, decisions=decisions))
 
 
 def rates_of(counts: dict[str, Any]) -> dict[str, Metric]:
@@ -111,6 +131,17 @@ def rates_of(counts: dict[str, Any]) -> dict[str, Metric]:
         metrics["review_good"] = proportion(counts["review_good"], n_good, "good")
         metrics["review_defective"] = proportion(counts["review_defective"], n_defective, "defective")
     return metrics
+
+
+def _checked_decisions(decisions: Sequence[str], n: int) -> np.ndarray:
+    import numpy as np
+
+    decided = np.asarray(decisions, dtype=object)
+    if decided.shape != (n,) or not set(decided.tolist()) <= {"good", "review", "defective"}:
+        raise ParameterError(
+            f"{decided.size} of them", where="decisions", allowed="'good', 'review' or 'defective' for each score"
+        )
+    return decided
 
 
 def _check_thresholds(threshold: float, review_threshold: Optional[float]) -> None:

@@ -23,7 +23,7 @@ from pyimgano.workbench.evaluate.regions import count_regions, exact_threshold, 
 if TYPE_CHECKING:
     import numpy as np
 
-    Load = Callable[[int], tuple[np.ndarray, np.ndarray]]
+    Load = Callable[[int], tuple[np.ndarray, ...]]
 
 __all__ = ["AUPRO_LIMITS", "PixelResults", "pixel_metrics", "undefined_pixel_metrics"]
 
@@ -70,6 +70,7 @@ def pixel_metrics(
     left_out: int = 0,
     mode: str = "exact",
     min_area: int = 0,
+    regions_of: Optional[Callable[[int], int]] = None,
 ) -> PixelResults:
     """Return pixel AUROC, AP, F1max and AUPRO, what a threshold does, and the curves.
 
@@ -77,7 +78,9 @@ def pixel_metrics(
     ----------
     load : callable
         ``load(i)`` returns image i's raw map, (H, W) of a float type, and its ground truth, (H, W), not 0 where
-        defective. Called by several threads; in exact mode twice for images that may have defective pixels.
+        defective. Called by several threads; in exact mode twice for images that may have defective pixels. A third
+        array, (H, W) bool, if there is one, says which pixels count; the others are none, and a region of the ground
+        truth is what of it counts.
     defective : sequence of bool
         For each image whether its ground truth may hold defective pixels. The others are the good images.
     limits : sequence of float
@@ -91,6 +94,9 @@ def pixel_metrics(
         exact value is at most so far away.
     min_area : int
         Predicted regions of fewer pixels are not counted among the false ones.
+    regions_of : callable, optional
+        ``regions_of(i)`` returns the predicted regions of good image i that count, where other rules than ``min_area``
+        find them.
 
     Raises
     ------
@@ -116,7 +122,7 @@ def pixel_metrics(
         raise ParameterError(f"{mode!r}", where="mode", allowed="'exact' or 'binned'")
     if threshold is not None and not math.isfinite(threshold):
         raise ParameterError(f"{threshold}", where="threshold", allowed="a finite number")
-    scan = _Scan(load, [bool(flag) for flag in defective], threshold, min_area)
+    scan = _Scan(load, [bool(flag) for flag in defective], threshold, min_area, regions_of)
     free: dict[str, Metric] = {}
     curves: dict[str, list[list[float]]] = {}
     whole = _exact(scan) if mode == "exact" else _binned(scan)
@@ -153,8 +159,16 @@ class _Part(NamedTuple):
 class _Scan:
     """Goes through the images, and counts what depends on no order of the scores."""
 
-    def __init__(self, load: Load, defective: list[bool], threshold: Optional[float], min_area: int) -> None:
+    def __init__(
+        self,
+        load: Load,
+        defective: list[bool],
+        threshold: Optional[float],
+        min_area: int,
+        regions_of: Optional[Callable[[int], int]],
+    ) -> None:
         self.load = load
+        self.regions_of = regions_of
         self.defective = defective
         self.threshold = threshold
         self.min_area = min_area
@@ -170,17 +184,29 @@ class _Scan:
         """Load an image and split its pixels, count the good ones in a ranking, or keep them; any thread may."""
         import numpy as np
 
-        values, mask = _checked(*self.load(index), index)
-        marked = bool(mask.any())
-        if marked and not self.defective[index]:
+        loaded = self.load(index)
+        values, mask = _checked(loaded[0], loaded[1], index)
+        if mask.any() and not self.defective[index]:
             raise ParameterError("a good image has defective pixels", where=f"image {index}")
+        inside = loaded[2] if len(loaded) > 2 else None
+        if inside is not None:
+            mask = mask & inside
+        marked = bool(mask.any())
         predicted_good = predicted_regions = 0
-        good = values[~mask] if marked else values.ravel()
+        if inside is not None:
+            good = values[inside & ~mask]
+        else:
+            good = values[~mask] if marked else values.ravel()
         if self.threshold is not None:
-            predicted = good >= exact_threshold(self.threshold, values.dtype)
-            predicted_good = int(np.count_nonzero(predicted))
+            level = exact_threshold(self.threshold, values.dtype)
+            predicted_good = int(np.count_nonzero(good >= level))
             if not self.defective[index]:
-                predicted_regions = count_regions(predicted.reshape(values.shape), min_area=self.min_area)
+                if self.regions_of is not None:
+                    predicted_regions = self.regions_of(index)
+                else:
+                    reached = values >= level
+                    reached = reached if inside is None else reached & inside
+                    predicted_regions = count_regions(reached, min_area=self.min_area)
         if ranking is not None:
             ranking.add_good(_same_type(good, ranking.dtype, index))
             nothing = np.empty(0, values.dtype)

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Optional
 
 from pyimgano.core.creation import load_model
-from pyimgano.core.errors import ConfigError, PyimganoError, RunError, UnknownNameError
+from pyimgano.core.errors import ConfigError, ImageError, PyimganoError, RunError, UnknownNameError
 from pyimgano.core.files import load_json
 from pyimgano.core.names import unknown_name_hint
 from pyimgano.workbench.calibrate import CalibrationCard
 from pyimgano.workbench.inference.sources import Source
-from pyimgano.workbench.regions import RegionPolicy
+from pyimgano.workbench.postprocess.processing import UNPROCESSED, PostProcess
+from pyimgano.workbench.postprocess.roi import Roi
+from pyimgano.workbench.postprocess.rules import learns
+from pyimgano.workbench.postprocess.settings import load_kept, read_settings
+from pyimgano.workbench.region_policy import RegionPolicy
 from pyimgano.workbench.runs import RunDirectory
 from pyimgano.workbench.runs.directory import CALIBRATION_CARD, INFER_CONFIG, INFER_SCHEMA
 from pyimgano.workbench.runs.naming import DEFAULT_CATEGORY
+from pyimgano.workbench.scoring import ScoredImage, score_stream
+from pyimgano.workbench.verdict import Judge
 
 __all__ = ["FittedCategory", "RunModels"]
 
@@ -35,6 +43,8 @@ class FittedCategory:
         How the run read its images.
     policy : RegionPolicy
         Which regions of its maps count, as in the run.
+    processing : PostProcess
+        What becomes of its scores and maps, as in the run.
     """
 
     category: Optional[str]
@@ -42,6 +52,34 @@ class FittedCategory:
     card: CalibrationCard
     value_range: Optional[tuple[float, float]] = None
     policy: RegionPolicy = field(default_factory=RegionPolicy)
+    processing: PostProcess = UNPROCESSED
+
+    @property
+    def judge(self) -> Judge:
+        """What says which regions there are, and whether an image is defective."""
+        return Judge(self.card, self.policy, self.processing)
+
+    def stream(
+        self,
+        sources: Iterable[Any],
+        *,
+        batch_size: Optional[int] = None,
+        maps: bool = True,
+        on_error: str = "record",
+    ) -> Iterator[ScoredImage]:
+        """Score images as :func:`~pyimgano.workbench.scoring.score_stream` does, and process what it yields.
+
+        Maps are made wherever a score or a decision needs them, also without ``maps``.
+        """
+        raw = score_stream(
+            self.detector,
+            sources,
+            batch_size=batch_size,
+            value_range=self.value_range,
+            maps=maps or self.judge.needs_maps,
+            on_error=on_error,
+        )
+        return self.processing.stream(raw, on_error=on_error)
 
 
 class RunModels:
@@ -87,6 +125,10 @@ class RunModels:
             low_high = self._config["value_range"]
             self._value_range = None if low_high is None else (float(low_high[0]), float(low_high[1]))
             self._policy = RegionPolicy.from_json(self._config["regions"])
+            self._rois = {entry["name"]: entry.get("roi") for entry in self._config["categories"]}
+            self._settings = self._config.get("postprocess")
+            if self._settings is not None:
+                read_settings(self._settings, None)
         except (KeyError, TypeError, IndexError, ValueError) as error:
             raise RunError(
                 f"is damaged: {type(error).__name__}: {error}", where=str(self._artifacts / INFER_CONFIG)
@@ -107,6 +149,11 @@ class RunModels:
     def has_maps(self) -> bool:
         """Whether every category that may be asked for has anomaly maps, and so a pixel threshold."""
         return all(self._cards[name].pixel_threshold is not None for name in self._used())
+
+    @property
+    def decided_by_regions(self) -> bool:
+        """Whether regions decide about images, so that no decision can be made without them."""
+        return self._policy.decides
 
     def _used(self) -> tuple[str, ...]:
         return self.categories if self._only is None else (self._only,)
@@ -152,8 +199,31 @@ class RunModels:
                 self._cards[name],
                 self._value_range,
                 self._policy,
+                self._processing(name, checkpoint),
             )
         return self._loaded[name]
+
+    def _processing(self, name: str, checkpoint: Path) -> PostProcess:
+        """Return what becomes of a category's scores and maps.
+
+        Raises
+        ------
+        CheckpointError, RunError
+            When what was learned, or the region of interest, is missing or damaged.
+        """
+        if self._settings is None:
+            return UNPROCESSED
+        roi = self._rois[name]
+        if isinstance(roi, str):
+            roi = str(self._artifacts / roi)
+        where = str(self._artifacts / INFER_CONFIG)
+        try:
+            processing = read_settings(self._settings, None if roi is None else Roi.from_config(roi, where=where))
+        except (ConfigError, ImageError) as error:
+            raise RunError(error.message, where=error.where, hint="the run is damaged: make a new one") from error
+        if any(map(learns, processing.rules)):
+            load_kept(processing.rules, checkpoint)
+        return processing
 
     def _known(self, category: str, *, where: Optional[str] = None) -> str:
         if category not in self._checkpoints:

@@ -11,9 +11,8 @@ from pyimgano.core.errors import PyimganoError
 from pyimgano.workbench.inference.fitted import FittedCategory
 from pyimgano.workbench.inference.sources import Source
 from pyimgano.workbench.records import PredictionRecord, RecordWriter
-from pyimgano.workbench.regions import find_regions
 from pyimgano.workbench.render import PictureWriter
-from pyimgano.workbench.scoring import ScoredImage, score_stream
+from pyimgano.workbench.scoring import ScoredImage
 
 __all__ = ["Summary", "predict_stream", "write_predictions"]
 
@@ -86,15 +85,11 @@ def predict_stream(
             chunk = list(itertools.islice(items, CHUNK))
             if not chunk:
                 break
-            stream = score_stream(
-                fitted.detector,
-                [source.path for source in chunk],
-                batch_size=batch_size,
-                value_range=fitted.value_range,
-                maps=maps,
-            )
+            stream = fitted.stream([source.path for source in chunk], batch_size=batch_size, maps=maps)
             for source, scored in zip(chunk, stream):
-                yield source, fitted, scored
+                # A map that only the score is made of is none that was asked for.
+                unasked = scored.map is not None and not maps and not fitted.policy.decides
+                yield source, fitted, dataclasses.replace(scored, map=None) if unasked else scored
 
 
 def write_predictions(
@@ -138,14 +133,11 @@ def _record(
     source: Source, fitted: FittedCategory, scored: ScoredImage, pictures: PictureWriter, stem: str
 ) -> PredictionRecord:
     known: dict[str, Any] = {"category": fitted.category, "group": source.group}
-    card = fitted.card
+    judge, card = fitted.judge, fitted.card
     if scored.score is None:
         return PredictionRecord.failed(source.name, scored.error or PyimganoError("not scored"), **known)
-    mask = None
-    if scored.map is not None and scored.shape is not None and card.pixel_threshold is not None:
-        found = find_regions(scored.map, scored.shape, card.pixel_threshold, fitted.policy)
-        known.update(regions=found.regions, regions_left_out=found.left_out or None)
-        mask = found.mask
+    verdict = judge(scored)
+    known.update(verdict.known())
     if pictures.wanted:
         if scored.map is None or scored.shape is None:
             raise PyimganoError("the model gave no anomaly map", where=source.name)
@@ -158,7 +150,8 @@ def _record(
                 scored.shape,
                 low=card.map_low,
                 threshold=card.pixel_threshold,
-                found=mask,
+                found=None if verdict.found is None else verdict.found.mask,
+                inside=fitted.processing.inside(scored.shape),
             )
         )
     return PredictionRecord.scored(source.name, scored.score, fitted.card, **known)

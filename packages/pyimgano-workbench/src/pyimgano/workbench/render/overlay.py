@@ -71,6 +71,7 @@ def overlay(
     *,
     truth: Optional[np.ndarray] = None,
     found: Optional[np.ndarray] = None,
+    inside: Optional[np.ndarray] = None,
 ) -> np.ndarray:
     """Draw a heat-map over an image, and an outline around what was found.
 
@@ -86,6 +87,8 @@ def overlay(
         Ground truth, outlined in blue.
     found : ndarray, (H, W) bool, optional
         What is outlined in white. Default: what reaches the threshold.
+    inside : ndarray, (H, W) bool, optional
+        The pixels that count: outlined in grey, and without colour outside.
 
     Returns
     -------
@@ -107,9 +110,14 @@ def overlay(
         image = cv2.resize(image, shape[::-1], interpolation=cv2.INTER_NEAREST)
     values = map_at(anomaly_map, shape)
     levels = scale.levels(values)
+    if inside is not None:
+        inside = _enlarged(inside, factor)
+        levels[~inside] = 0.0
     colours = cv2.applyColorMap(np.rint(levels * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
     opacity = (STRENGTH * levels)[..., None]
     picture = np.rint(image * (1.0 - opacity) + colours * opacity).astype(np.uint8)
+    if inside is not None:
+        picture = draw_outline(picture, inside, (160, 160, 160))
     outlined = values >= scale.threshold if found is None else _enlarged(found, factor)
     picture = draw_outline(picture, outlined, (255, 255, 255))
     if truth is not None:

@@ -53,6 +53,7 @@ class PictureWriter:
         low: Optional[float],
         threshold: Optional[float],
         found: Optional[np.ndarray] = None,
+        inside: Optional[np.ndarray] = None,
         truth: Optional[np.ndarray] = None,
     ) -> dict[str, str]:
         """Write the files of one image.
@@ -71,6 +72,8 @@ class PictureWriter:
             Usual map value of good images, and pixel threshold; maps need neither.
         found : ndarray, (H, W) bool, optional
             The regions that count, see :func:`pyimgano.workbench.regions.find_regions`; maps do not need it.
+        inside : ndarray, (H, W) bool, optional
+            The pixels that count, for the overlay.
         truth : ndarray, (H, W) bool, optional
             Ground truth, outlined in the overlay.
 
@@ -93,7 +96,8 @@ class PictureWriter:
             write_png(found.astype("uint8") * 255, self._place(written, "mask", f"masks/{stem}.png"))
         if self.overlays and threshold is not None and low is not None:
             image = as_rgb8(source, value_range=self.value_range)
-            picture = overlay(image, anomaly_map, MapScale.between(low, threshold), truth=truth, found=found)
+            scale = MapScale.between(low, threshold)
+            picture = overlay(image, anomaly_map, scale, truth=truth, found=found, inside=inside)
             write_png(picture, self._place(written, "overlay", f"overlays/{stem}.png"))
         return written
 

@@ -26,6 +26,7 @@ COLUMNS = (
     "score",
     "p_value",
     "decision",
+    "overruled_by",
     "regions",
     "regions_left_out",
     "error",
@@ -101,7 +102,12 @@ def _blocks(
             {
                 "report": category_report,
                 "curves": curves,
-                "records": {name: [record.get(name) for record in records] for name in COLUMNS},
+                "records": {
+                    name: [record.get(name) for record in records]
+                    for name in COLUMNS
+                    # Only where regions decide: most pages do not need it.
+                    if name != "overruled_by" or any(name in record for record in records)
+                },
                 "pictures": {"n": len(pictures), "note": note},
             },
         )

@@ -48,6 +48,7 @@ CURVES = "curves.json"
 INFER_CONFIG = "infer_config.json"
 CALIBRATION_CARD = "calibration_card.json"
 SPLIT = "split.json"
+ROI_FOLDER = "roi"
 
 RUN_REPORT_SCHEMA = 1
 INFER_SCHEMA = 2

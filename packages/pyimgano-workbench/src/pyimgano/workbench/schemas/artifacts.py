@@ -15,6 +15,7 @@ from pyimgano.workbench.schemas.building import (
     value,
     version,
 )
+from pyimgano.workbench.schemas.decisions import ROI, postprocess_schema, region_rules_schema
 
 __all__ = ["environment_schema", "infer_config_schema", "split_schema", "submission_schema"]
 
@@ -29,7 +30,9 @@ def infer_config_schema(number: int) -> dict[str, Any]:
             "review_threshold": NUMBER_OR_NULL,
             "pixel_threshold": NUMBER_OR_NULL,
             "map_low": NUMBER_OR_NULL,
-        }
+            "roi": ROI,
+        },
+        optional=("roi",),
     )
     return object_of(
         {
@@ -37,32 +40,31 @@ def infer_config_schema(number: int) -> dict[str, Any]:
             "model": TEXT,
             "params": value("object", "Of the model."),
             "value_range": pair_of(NUMBER, "Values that become black and white.", null=True),
-            "regions": object_of(
-                {
-                    "min_area": value("integer", "Regions of fewer pixels are removed.", minimum=0),
-                    "limit": value("integer", "Regions that a record lists.", minimum=1),
-                }
-            ),
+            "regions": region_rules_schema(),
+            "postprocess": postprocess_schema(),
             "categories": value("array", items=category, minItems=1),
-        }
+        },
+        optional=("postprocess",),
     )
 
 
 def split_schema(number: int) -> dict[str, Any]:
     """Return the schema of ``artifacts/split.json``."""
-    sets = ("fit", "calibration", "test", "defects", "train_defects")
+    more = ("defects", "train_defects", "normalisation", "roi")
+    sets = ("fit", "calibration", "test", *more)
     prints = dict.fromkeys(sets, value("string", pattern="^[0-9a-f]{64}$"))
     images = value("array", "Ids: paths relative to the dataset's root.", items=TEXT)
     category = object_of(
         {
             **dict.fromkeys(("fit", "calibration", "test"), images),
             "calibration_source": value("string", enum=["validation", "hold-out", "cross"]),
-            "fingerprints": object_of(prints, optional=("defects", "train_defects")),
+            "fingerprints": object_of(prints, optional=more),
             "defects": {**images, "description": "Labelled defective images that helped to find the threshold."},
             "train_defects": {**images, "description": "Labelled defective images that the model learned from."},
+            "normalisation": {**images, "description": "Held-out good images that rules on maps learned from."},
             "folds": value("array", "Of cross-conformal calibration.", items=TEXTS),
         },
-        optional=("defects", "train_defects", "folds"),
+        optional=("defects", "train_defects", "normalisation", "folds"),
     )
     categories = value("object", "Category -> its images.", additionalProperties=category)
     return object_of({"schema_version": version(number), "seed": WHOLE, "categories": categories})

@@ -43,14 +43,18 @@ def card_schema(number: int) -> dict[str, Any]:
         "pixel_params": value(["object", "null"]),
         "pixel_alpha": NUMBER_OR_NULL,
         "pixel_threshold": value(["number", "null"], "For the maxima of the maps; null without maps."),
+        "pixel_low_threshold": value("number", "What regions extend to; absent without hysteresis."),
         "map_low": value(["number", "null"], "What the maps of good images usually show; null without maps."),
         "fingerprint": value("string", "SHA-256 over the ids and contents of these images."),
         "n_defects": value("integer", "Labelled defective images that took part.", minimum=0),
         "defects_fingerprint": {**TEXT_OR_NULL, "description": "SHA-256 over their ids and contents."},
+        "n_normalisation": value("integer", "Held-out good images that rules on maps learned from.", minimum=1),
+        "normalisation_fingerprint": value("string", "SHA-256 over their ids and contents."),
         "distribution": object_of(distribution, description="Of the scores."),
         "held_out_scores": value("array", "Sorted.", items=NUMBER),
     }
-    return object_of(properties, description="A threshold and its provenance.")
+    optional = ("pixel_low_threshold", "n_normalisation", "normalisation_fingerprint")
+    return object_of(properties, optional=optional, description="A threshold and its provenance.")
 
 
 def calibration_cards_schema(number: int) -> dict[str, Any]:

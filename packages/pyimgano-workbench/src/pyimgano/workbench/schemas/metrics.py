@@ -24,6 +24,7 @@ def metric_schema() -> dict[str, Any]:
         "fpr": value("number", "False-positive rate at the threshold."),
         "recall": value("number", "Recall at the threshold."),
         "min_area": value("integer", "Regions of fewer pixels are not counted.", minimum=0),
+        "inside": value("string", "Which pixels it is of, where not all count."),
         "error": value("number", "By how much the value may be wrong: it was counted in bins.", minimum=0),
         "bins": WHOLE,
     }

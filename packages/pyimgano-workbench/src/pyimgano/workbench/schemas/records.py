@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from pyimgano.workbench.region_policy import NO_REGION, REMOVING
 from pyimgano.workbench.schemas.building import WHOLE, object_of, value
+from pyimgano.workbench.schemas.decisions import REMOVED_BY
 
 __all__ = ["per_image_schema"]
 
@@ -22,7 +24,7 @@ def per_image_schema() -> dict[str, Any]:
             ),
             "area": value("integer", "Pixels of the source image.", minimum=1),
             "score": value("number", "Highest value of the map in it."),
-            "removed_by": value("string", "The rule that keeps it out of the mask.", enum=["min_area"]),
+            "removed_by": REMOVED_BY,
         },
         optional=("removed_by",),
     )
@@ -40,6 +42,12 @@ def per_image_schema() -> dict[str, Any]:
             "(1 + number of held-out good images that score at least as high) / (n + 1).",
             exclusiveMinimum=0,
             maximum=1,
+        ),
+        "overruled_by": value(
+            "string",
+            "Where regions decide and none is left of an image whose score reaches the threshold: the rule that "
+            "removed the highest.",
+            enum=[*REMOVING, NO_REGION],
         ),
         "regions": value(
             "array",

@@ -16,6 +16,7 @@ from pyimgano.workbench.schemas.building import (
     version,
 )
 from pyimgano.workbench.schemas.calibration import CARD, card_schema
+from pyimgano.workbench.schemas.decisions import postprocess_report_schema, region_report_schema
 from pyimgano.workbench.schemas.finetuning import finetune_schema
 from pyimgano.workbench.schemas.metrics import METRIC, METRICS, metric_schema
 
@@ -87,6 +88,8 @@ def category_report_schema(number: int, *, card: int, record: int) -> dict[str, 
                 {"type": "null"},
             ]
         },
+        "postprocess": postprocess_report_schema(),
+        "regions": region_report_schema(),
         "curves": value("string", "The curves, relative to this file."),
         "errors": value("array", "Test images without a score.", items=_failure()),
         "warnings": TEXTS,
@@ -100,7 +103,7 @@ def category_report_schema(number: int, *, card: int, record: int) -> dict[str, 
         "finetune": finetune_schema(),
     }
     return {
-        **object_of(properties, optional=("finetune",)),
+        **object_of(properties, optional=("finetune", "postprocess", "regions")),
         "$defs": {"metric": metric_schema(), "card": card_schema(card)},
     }
 
@@ -110,7 +113,8 @@ def _failure() -> dict[str, Any]:
 
 
 def _data() -> dict[str, Any]:
-    sets = ("fit", "calibration", "test", "defects", "train_defects")
+    more = ("defects", "train_defects", "normalisation", "roi")
+    sets = ("fit", "calibration", "test", *more)
     prints = dict.fromkeys(sets, value("string", pattern="^[0-9a-f]{64}$"))
     return object_of(
         {
@@ -118,17 +122,18 @@ def _data() -> dict[str, Any]:
             "calibration_source": value("string", enum=["validation", "hold-out", "cross"]),
             "n_calibration_defects": value("integer", "Defective images that help to find the threshold.", minimum=0),
             "n_train_defects": value("integer", "Defective images that the model learned from.", minimum=1),
+            "n_normalisation": value("integer", "Held-out good images that rules on maps learned from.", minimum=1),
             "n_folds": value("integer", "Of cross-conformal calibration, else 0.", minimum=0),
             **dict.fromkeys(("n_test", "n_test_good", "n_test_defective", "n_test_unlabelled"), WHOLE),
             "fingerprints": object_of(
                 prints,
-                optional=("defects", "train_defects"),
+                optional=more,
                 description="SHA-256 over the ids and contents of the images.",
             ),
             "skipped": value("array", "Unreadable training images that were left out.", items=_failure()),
             "notes": TEXTS,
         },
-        optional=("n_train_defects",),
+        optional=("n_train_defects", "n_normalisation"),
     )
 
 

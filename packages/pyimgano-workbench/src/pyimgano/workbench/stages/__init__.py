@@ -10,6 +10,7 @@ from pyimgano.workbench.stages.data import CategoryData, RunData, prepare_data
 from pyimgano.workbench.stages.evaluation import evaluate_category, finished_report
 from pyimgano.workbench.stages.finetuning import Finetuned, finetune_category, training_effect
 from pyimgano.workbench.stages.fitting import Fitted, fit_category
+from pyimgano.workbench.stages.postprocessing import learn_postprocess
 
 __all__ = [
     "CategoryData",
@@ -21,6 +22,7 @@ __all__ = [
     "finetune_category",
     "finished_report",
     "fit_category",
+    "learn_postprocess",
     "prepare_data",
     "training_effect",
     "write_artifacts",

@@ -7,9 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 from pyimgano.core.files import dump_json
 from pyimgano.workbench.calibrate.card import CALIBRATION_SCHEMA
-from pyimgano.workbench.regions import RegionPolicy
-from pyimgano.workbench.runs.directory import CALIBRATION_CARD, INFER_CONFIG, INFER_SCHEMA, SPLIT, RunDirectory
-from pyimgano.workbench.stages.data import RunData
+from pyimgano.workbench.postprocess.roi import copy_roi
+from pyimgano.workbench.postprocess.settings import settings_of
+from pyimgano.workbench.region_policy import RegionPolicy
+from pyimgano.workbench.runs.directory import (
+    CALIBRATION_CARD,
+    INFER_CONFIG,
+    INFER_SCHEMA,
+    ROI_FOLDER,
+    SPLIT,
+    RunDirectory,
+    make_folder,
+)
+from pyimgano.workbench.stages.data import CategoryData, RunData
 
 if TYPE_CHECKING:
     from pyimgano.workbench.config import RunConfig
@@ -33,12 +43,15 @@ def write_artifacts(
 
     cards = {report["category"]: report["calibration"] for report in reports}
     folders = {part.name: run.category(part.name).folder for part in data.categories}
+    regions_of_interest = {part.name: _keep_roi(part, folders[part.name], run) for part in data.categories}
+    processing = settings_of(config.postprocess)
     infer = {
         "schema_version": INFER_SCHEMA,
         "model": config.model.name,
         "params": config.model.params,
         "value_range": config.dataset.value_range,
-        "regions": RegionPolicy(config.regions.min_area, config.regions.limit).to_json(),
+        "regions": RegionPolicy.of(config.regions).to_json(),
+        **({} if processing is None else {"postprocess": processing}),
         "categories": [
             {
                 "name": name,
@@ -48,6 +61,7 @@ def write_artifacts(
                 "review_threshold": cards[name]["review_threshold"],
                 "pixel_threshold": cards[name]["pixel_threshold"],
                 "map_low": cards[name]["map_low"],
+                **regions_of_interest[name],
             }
             for name, folder in folders.items()
         ],
@@ -84,6 +98,18 @@ def write_artifacts(
         "warnings": sorted({warning for report in reports for warning in report["warnings"]}),
         "notes": list(data.notes),
     }
+
+
+def _keep_roi(part: CategoryData, folder: str, run: RunDirectory) -> dict[str, Any]:
+    """Keep what counts of a category's images where inference finds it; an image as a copy."""
+    if part.roi is None:
+        return {}
+    if part.roi.mask is None:
+        return {"roi": part.roi.to_json()}
+    path = run.artifact(ROI_FOLDER) / f"{folder}.png"
+    make_folder(path.parent)
+    copy_roi(part.roi, path)
+    return {"roi": f"{ROI_FOLDER}/{path.name}"}
 
 
 def _means(reports: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -12,11 +12,13 @@ from pyimgano.core.errors import PyimganoError, RunError
 from pyimgano.core.files import dump_json, load_json
 from pyimgano.workbench.calibrate import CalibrationCard, PixelWay, calibrate
 from pyimgano.workbench.calibrate.cross import out_of_fold
+from pyimgano.workbench.postprocess.processing import PostProcess
 from pyimgano.workbench.progress import Progress
 from pyimgano.workbench.runs.directory import make_folder
 from pyimgano.workbench.scoring import score_stream
 from pyimgano.workbench.stages.data import CategoryData
 from pyimgano.workbench.stages.fitting import fit_detector
+from pyimgano.workbench.stages.postprocessing import given_or_none
 
 if TYPE_CHECKING:
     from pyimgano.workbench.config import RunConfig
@@ -36,7 +38,13 @@ class _Seen:
 
 
 def calibrate_category(
-    config: RunConfig, data: CategoryData, detector: Any, progress: Progress, *, scratch: Optional[Path] = None
+    config: RunConfig,
+    data: CategoryData,
+    detector: Any,
+    progress: Progress,
+    *,
+    scratch: Optional[Path] = None,
+    processing: Optional[PostProcess] = None,
 ) -> CalibrationCard:
     """Score good images by models that have not seen them, and return the calibration card.
 
@@ -48,6 +56,8 @@ def calibrate_category(
         The one that is kept, fitted.
     scratch : Path, optional
         Folder of this category for the scores of finished folds: an interrupted run does not fit them again.
+    processing : PostProcess, optional
+        What becomes of scores and maps, see :func:`~pyimgano.workbench.stages.learn_postprocess`.
 
     Raises
     ------
@@ -55,12 +65,16 @@ def calibrate_category(
         When an image cannot be read.
     CalibrationError
         When there are too few for alpha, or a score is not finite.
+    ConfigError
+        When the config has a post-processing, and the recipe passes none.
     """
+    processing = given_or_none(processing, config)
     if data.folds:
-        good = _cross(config, data, progress, scratch)
+        good = _cross(config, data, progress, scratch, processing)
     else:
-        good = _score(config, detector, data.calibration, progress, f"{data.name}: calibrate")
-    defects = _score(config, detector, data.defects, progress, f"{data.name}: calibrate, defective images")
+        good = _score(config, detector, data.calibration, progress, f"{data.name}: calibrate", processing)
+    title = f"{data.name}: calibrate, defective images"
+    defects = _score(config, detector, data.defects, progress, title, processing)
     has_maps = all(seen.maximum is not None for seen in good + defects)
     wanted = config.calibration
     return calibrate(
@@ -73,49 +87,65 @@ def calibrate_category(
         review_alpha=wanted.review_alpha,
         map_maxima=[seen.maximum for seen in good if seen.maximum is not None] if has_maps else None,
         map_medians=[seen.median for seen in good if seen.median is not None] if has_maps else None,
-        pixel=PixelWay(wanted.pixel_method, wanted.pixel_params, wanted.pixel_alpha),
+        pixel=PixelWay(
+            wanted.pixel_method,
+            wanted.pixel_params,
+            wanted.pixel_alpha,
+            low_alpha=config.regions.hysteresis_alpha,
+            low_fraction=config.regions.hysteresis,
+        ),
         defect_scores=[seen.score for seen in defects] if defects else None,
         defect_maxima=[seen.maximum for seen in defects if seen.maximum is not None] if defects and has_maps else None,
         defects_fingerprint=data.fingerprints.get("defects"),
+        n_normalisation=len(data.normalisation),
+        normalisation_fingerprint=data.fingerprints.get("normalisation"),
+        by_regions=config.regions.decide == "regions",
     )
 
 
-def _score(config: RunConfig, detector: Any, samples: Sequence[Sample], progress: Progress, title: str) -> list[_Seen]:
-    import numpy as np
-
+def _score(
+    config: RunConfig,
+    detector: Any,
+    samples: Sequence[Sample],
+    progress: Progress,
+    title: str,
+    processing: PostProcess,
+) -> list[_Seen]:
     if not samples:
         return []
     found: list[_Seen] = []
     with progress.stage(title, len(samples)) as advance:
-        for scored in score_stream(
+        raw = score_stream(
             detector,
             samples,
             batch_size=config.batch_size,
             value_range=config.dataset.value_range,
             on_error="raise",
-        ):
+        )
+        for scored in processing.stream(raw, on_error="raise"):
             assert scored.score is not None
-            if scored.map is None:
-                found.append(_Seen(scored.score, None, None))
-            else:
-                found.append(_Seen(scored.score, float(scored.map.max()), float(np.median(scored.map))))
+            found.append(_Seen(scored.score, *processing.summary(scored)))
             advance(1)
     return found
 
 
-def _cross(config: RunConfig, data: CategoryData, progress: Progress, scratch: Optional[Path]) -> list[_Seen]:
+def _cross(
+    config: RunConfig, data: CategoryData, progress: Progress, scratch: Optional[Path], processing: PostProcess
+) -> list[_Seen]:
     """Return what the folds' models say of the images of their folds."""
 
     def score(number: int, others: list[Sample], fold: Sequence[Sample]) -> list[_Seen]:
         place = f"fold {number + 1} of {len(data.folds)}"
         kept = None if scratch is None else scratch / f"fold-{number + 1:05d}.json"
         identity = {"fingerprint": data.fingerprints["fit"], "images": [sample.id for sample in fold]}
+        if "roi" in data.fingerprints:
+            identity["roi"] = data.fingerprints["roi"]
         if kept is not None and kept.is_file():
             return _kept(kept, identity)
         # In the order of the images, as in the fit of the kept model, and not in that of the folds.
         images = sorted(others, key=lambda sample: sample.id)
         detector = fit_detector(config, images, progress, f"{data.name}: fit {config.model.name}, {place}")
-        seen = _score(config, detector, fold, progress, f"{data.name}: calibrate, {place}")
+        seen = _score(config, detector, fold, progress, f"{data.name}: calibrate, {place}", processing)
         if kept is not None:
             make_folder(kept.parent)
             rows = [[one.score, one.maximum, one.median] for one in seen]

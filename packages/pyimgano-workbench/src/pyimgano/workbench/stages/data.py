@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 from pyimgano.core.batching import read_ahead
 from pyimgano.core.contracts import Sample
@@ -17,8 +17,12 @@ from pyimgano.workbench.calibrate import (
     require_images,
     takes_defects,
 )
+from pyimgano.workbench.postprocess.processing import PostProcess
+from pyimgano.workbench.postprocess.roi import Roi
+from pyimgano.workbench.postprocess.settings import configured
 from pyimgano.workbench.progress import Progress
 from pyimgano.workbench.runs.naming import DEFAULT_CATEGORY
+from pyimgano.workbench.stages.postprocess_data import category_roi, check_roi_names, share_normalisation
 
 if TYPE_CHECKING:
     from pyimgano.datasets import ContentHashes, GoodSplit
@@ -44,7 +48,8 @@ class CategoryData:
     calibration_source : str
         ``"validation"``, ``"hold-out"`` or ``"cross"``.
     fingerprints : dict
-        ``"fit"``, ``"calibration"``, ``"test"``, and ``"defects"`` where there are any → SHA-256 over ids and contents.
+        ``"fit"``, ``"calibration"``, ``"test"``, and where there are any ``"defects"``, ``"train_defects"`` and
+        ``"normalisation"`` → SHA-256 over ids and contents; ``"roi"`` → SHA-256 of the region of interest.
     skipped : tuple of dict
         ``{"image", "error"}`` of each unreadable training image that was left out.
     notes : tuple of str
@@ -55,6 +60,10 @@ class CategoryData:
         The good images in folds, for cross-conformal calibration; else empty.
     train_defects : tuple of Sample
         Labelled defective training images for a model that learns from such; empty unless asked for.
+    normalisation : tuple of Sample
+        Held-out good images that rules on maps learn from; none of them is in ``calibration``.
+    roi : Roi or None
+        What counts of this category's images.
     """
 
     name: str
@@ -68,6 +77,8 @@ class CategoryData:
     defects: tuple[Sample, ...] = ()
     folds: tuple[tuple[Sample, ...], ...] = ()
     train_defects: tuple[Sample, ...] = ()
+    normalisation: tuple[Sample, ...] = ()
+    roi: Optional[Roi] = None
 
     def split(self) -> dict[str, Any]:
         """Return the ids of the three sets and their fingerprints, JSON-friendly."""
@@ -81,6 +92,8 @@ class CategoryData:
             split["defects"] = [sample.id for sample in self.defects]
         if self.train_defects:
             split["train_defects"] = [sample.id for sample in self.train_defects]
+        if self.normalisation:
+            split["normalisation"] = [sample.id for sample in self.normalisation]
         if self.folds:
             split["folds"] = [[sample.id for sample in fold] for fold in self.folds]
         return split
@@ -89,6 +102,8 @@ class CategoryData:
         """Return the numbers of images and what was left out, JSON-friendly."""
         labels = [sample.label for sample in self.test]
         learned = {"n_train_defects": len(self.train_defects)} if self.train_defects else {}
+        if self.normalisation:
+            learned["n_normalisation"] = len(self.normalisation)
         return {
             "n_fit": len(self.fit),
             "n_calibration": len(self.calibration),
@@ -142,6 +157,7 @@ def prepare_data(config: RunConfig, progress: Progress, *, train_defects: bool =
         raise DatasetError("no images", where=dataset.root, hint=f"pyimgano datasets inspect {dataset.root}")
     hashes = ContentHashes()
     names = samples.categories() or (None,)
+    check_roi_names(config, [name or DEFAULT_CATEGORY for name in names])
     groups = [(name or DEFAULT_CATEGORY, samples.select(category=name)) for name in names]
     categories = [_prepare(name, group, config, hashes, progress, train_defects) for name, group in groups]
     if config.evaluation.pixel is True and not any(
@@ -187,23 +203,34 @@ def _prepare(
             where="calibration.defects",
             allowed="none, or validation",
         )
-    way.require(split, len(defects), where=f"category {name!r}")
+    where = f"category {name!r}"
+    split, normalisation = share_normalisation(config, split, needed=way.images_needed(), hashes=hashes, where=where)
+    roi = category_roi(config, name)
+    way.require(split, len(defects), where=where)
     folds: tuple[tuple[Sample, ...], ...] = ()
     if way.folds is None:
-        check_disjoint((*split.fit, *learned), split.calibration, test, defects=defects, hashes=hashes)
+        fit = (*split.fit, *learned)
+        check_disjoint(fit, (*split.calibration, *normalisation), test, defects=defects, hashes=hashes)
     else:
         check_disjoint(split.fit, (), test, hashes=hashes)
         folds = split_folds(split.fit, way.folds, seed=config.seed, hashes=hashes)
-    if config.on_error == "error":
+    fits = configured(config.postprocess, roi)
+    if config.on_error == "error" or fits.restricted:
         # The fit names an unreadable image itself; a held-out one would only be met after it.
-        held_out = (() if folds else split.calibration) + defects
-        for error in _unreadable(held_out, config, progress, f"{name}: check held-out images").values():
+        scored = split.calibration if not folds or fits.restricted else ()
+        held_out = scored + defects + normalisation
+        for error in _unreadable(held_out, config, progress, f"{name}: check held-out images", fits=fits).values():
             raise error
     sets = {"fit": split.fit, "calibration": split.calibration, "test": test}
     if defects:
         sets["defects"] = defects
     if learned:
         sets["train_defects"] = learned
+    if normalisation:
+        sets["normalisation"] = normalisation
+    prints = {key: fingerprint(part, hashes=hashes) for key, part in sets.items()}
+    if roi is not None:
+        prints["roi"] = roi.fingerprint()
     helped = (f"{len(defects)} defective {way.defects} images help to find the threshold.",) if defects else ()
     return CategoryData(
         name=name,
@@ -211,12 +238,14 @@ def _prepare(
         calibration=split.calibration,
         test=test,
         calibration_source=split.source,
-        fingerprints={key: fingerprint(part, hashes=hashes) for key, part in sets.items()},
+        fingerprints=prints,
         skipped=skipped,
         notes=_with_learned(split.notes, len(learned)) + helped,
         defects=defects,
         folds=folds,
         train_defects=learned,
+        normalisation=normalisation,
+        roi=roi,
     )
 
 
@@ -253,6 +282,10 @@ class _Way:
         methods = ((method, alphas), (pixel or method, (config.pixel_alpha or config.alpha,)))
         return cls(methods, folds_of(method), config.defects)
 
+    def images_needed(self) -> int:
+        """Return how many good images the thresholds want to be found on."""
+        return max(method.images_needed(alpha) for method, alphas in self.methods for alpha in alphas)
+
     def require(self, split: GoodSplit, n_defects: int, *, where: str) -> None:
         """Refuse what too few images are there for."""
         n = len(split.calibration)
@@ -264,14 +297,24 @@ class _Way:
                 require_defects(method, alphas[0], n_defects, where=where, source=self.defects)
 
 
-def _unreadable(samples: Sequence[Sample], config: RunConfig, progress: Progress, title: str) -> dict[str, ImageError]:
-    """Decode all images; return id → error of those that cannot be read."""
+def _unreadable(
+    samples: Sequence[Sample],
+    config: RunConfig,
+    progress: Progress,
+    title: str,
+    *,
+    fits: Optional[PostProcess] = None,
+) -> dict[str, ImageError]:
+    """Decode all images; return id → error of those that cannot be read, or do not fit what counts of them."""
     from pyimgano.datasets import load_image
 
     def check(index: int) -> ImageError | None:
         try:
-            load_image(samples[index], value_range=config.dataset.value_range)
+            image = load_image(samples[index], value_range=config.dataset.value_range)
+            if fits is not None:
+                fits.inside(image.shape[:2])
         except ImageError as error:
+            error.where = error.where or samples[index].id
             return error
         return None
 

@@ -12,8 +12,10 @@ from pyimgano.core.errors import PyimganoError, RunError
 from pyimgano.core.files import dump_json
 from pyimgano.workbench.calibrate import CalibrationCard
 from pyimgano.workbench.evaluate import MapSpool, Metric
+from pyimgano.workbench.postprocess.processing import PostProcess
+from pyimgano.workbench.postprocess.rules import learns
 from pyimgano.workbench.records import PREDICTION_SCHEMA, PredictionRecord, write_csv, write_records
-from pyimgano.workbench.regions import FoundRegions, RegionPolicy, find_regions
+from pyimgano.workbench.region_policy import RegionPolicy
 from pyimgano.workbench.runs.directory import (
     CURVES,
     PER_IMAGE,
@@ -28,7 +30,10 @@ from pyimgano.workbench.stages.data import CategoryData
 from pyimgano.workbench.stages.fitting import Fitted
 from pyimgano.workbench.stages.image_evaluation import evaluate_images
 from pyimgano.workbench.stages.pixel_evaluation import evaluate_pixels
+from pyimgano.workbench.stages.postprocessing import given_or_none
+from pyimgano.workbench.stages.tally import RegionTally
 from pyimgano.workbench.stages.thumbnails import write_thumbnails
+from pyimgano.workbench.verdict import Judge, Verdict
 
 if TYPE_CHECKING:
     from pyimgano.workbench.config import RunConfig
@@ -47,6 +52,7 @@ def evaluate_category(
     run: RunDirectory,
     *,
     more: Optional[Callable[[Sequence[PredictionRecord]], Mapping[str, Any]]] = None,
+    processing: Optional[PostProcess] = None,
 ) -> dict[str, Any]:
     """Score the test images, write ``per_image.jsonl`` and the pictures, measure, and write the category's report.
 
@@ -56,6 +62,8 @@ def evaluate_category(
     ----------
     more : callable, optional
         Returns further keys of the report, from the records.
+    processing : PostProcess, optional
+        What becomes of scores and maps, as in the calibration.
 
     Returns
     -------
@@ -70,20 +78,21 @@ def evaluate_category(
         When a mask cannot be read or has another size than its image.
     """
     folder = run.category(data.name)
+    judge = Judge(card, RegionPolicy.of(config.regions), given_or_none(processing, config))
     shutil.rmtree(folder.path, ignore_errors=True)  # what an interrupted evaluation has left
     make_folder(folder.path)
     spool = MapSpool(run.scratch() / f"{folder.folder}.maps")
     try:
         start = time.perf_counter()
-        records, shapes = _score(config, data, fitted, card, folder, run, spool)
+        records, shapes, tally = _score(config, data, fitted, judge, folder, run, spool)
         seconds = time.perf_counter() - start
         write_records(records, folder.per_image)
         write_csv(records, folder.path / PER_IMAGE_CSV)
         images = evaluate_images(config.evaluation, data.test, records, card)
-        pixels = evaluate_pixels(config, data.name, data.test, records, shapes, spool, card, run.progress)
+        pixels = evaluate_pixels(config, data.name, data.test, records, shapes, spool, judge, tally, run.progress)
         metrics = {**images.metrics, **pixels.metrics}
         if config.output.report:
-            write_thumbnails(config, folder.path, data.test, records, shapes, spool, card, run.progress)
+            write_thumbnails(config, folder.path, data.test, records, shapes, spool, judge, run.progress)
     finally:
         spool.close()
     curves = {"schema_version": CURVES_SCHEMA, "image": images.curves, "pixel": pixels.curves}
@@ -101,6 +110,7 @@ def evaluate_category(
         "by_defect": _merged(images.by_defect, pixels.by_defect),
         "by_group": images.by_group,
         "decisions_and_regions": _agreement(records),
+        **_processed(config, data, judge, tally),
         "curves": CURVES,
         "errors": errors,
         "warnings": list(fitted.warnings),
@@ -145,11 +155,11 @@ def _score(
     config: RunConfig,
     data: CategoryData,
     fitted: Fitted,
-    card: CalibrationCard,
+    judge: Judge,
     folder: CategoryFolder,
     run: RunDirectory,
     spool: MapSpool,
-) -> tuple[list[PredictionRecord], list[Any]]:
+) -> tuple[list[PredictionRecord], list[Any], RegionTally]:
     from pyimgano.workbench.render import PictureWriter
 
     output = config.output
@@ -161,17 +171,18 @@ def _score(
         value_range=config.dataset.value_range,
     )
     keep_maps = config.evaluation.pixel is not False
-    policy = RegionPolicy(config.regions.min_area, config.regions.limit)
     records: list[PredictionRecord] = []
     shapes: list[Any] = []
+    tally = RegionTally()
     with run.progress.stage(f"{data.name}: test", len(data.test)) as advance:
-        for scored in score_stream(
+        raw = score_stream(
             fitted.detector,
             data.test,
             batch_size=config.batch_size,
             value_range=config.dataset.value_range,
-            maps=keep_maps or writer.wanted,
-        ):
+            maps=keep_maps or writer.wanted or judge.needs_maps,
+        )
+        for scored in judge.processing.stream(raw):
             sample: Sample = scored.source
             known: dict[str, Any] = {
                 "category": sample.category,
@@ -179,25 +190,33 @@ def _score(
                 "label": sample.label,
                 "defect": sample.defect,
             }
+            verdict = None
             if scored.error is not None:
                 records.append(PredictionRecord.failed(sample.id, scored.error, **known))
             else:
                 assert scored.score is not None
-                found = _regions(policy, scored, card)
-                if found is not None:
-                    known.update(regions=found.regions, regions_left_out=found.left_out or None)
-                pictures = _draw(writer, sample, scored, card, found)
-                records.append(PredictionRecord.scored(sample.id, scored.score, card, **known, **pictures))
+                verdict = judge(scored)
+                known.update(verdict.known())
+                pictures = _draw(writer, sample, scored, judge, verdict)
+                records.append(PredictionRecord.scored(sample.id, scored.score, judge.card, **known, **pictures))
+            tally.add(verdict)
             spool.append(scored.map if keep_maps else None)
             shapes.append(scored.shape)
             advance(1)
-    return records, shapes
+    return records, shapes, tally
 
 
-def _regions(policy: RegionPolicy, scored: ScoredImage, card: CalibrationCard) -> Optional[FoundRegions]:
-    if scored.map is None or scored.shape is None or card.pixel_threshold is None:
-        return None
-    return find_regions(scored.map, scored.shape, card.pixel_threshold, policy)
+def _processed(config: RunConfig, data: CategoryData, judge: Judge, tally: RegionTally) -> dict[str, Any]:
+    """Return what a report says of post-processing and of rules on regions; nothing where there are none."""
+    said: dict[str, Any] = {}
+    if judge.processing.active:
+        maps: list[dict[str, Any]] = []
+        for wanted, rule in zip(config.postprocess.maps, judge.processing.rules):
+            learned = {"learned": rule.state()[1]} if learns(rule) else {}
+            maps.append({"name": wanted.name, "params": dict(wanted.params), **learned})
+        said["postprocess"] = {"maps": maps, **judge.processing.to_json(), "n_normalisation": len(data.normalisation)}
+    regions = tally.to_json(judge.policy)
+    return said if regions is None else {**said, "regions": regions}
 
 
 def _agreement(records: Sequence[PredictionRecord]) -> Optional[dict[str, int]]:
@@ -211,9 +230,7 @@ def _agreement(records: Sequence[PredictionRecord]) -> Optional[dict[str, int]]:
     }
 
 
-def _draw(
-    writer: Any, sample: Sample, scored: ScoredImage, card: CalibrationCard, found: Optional[FoundRegions]
-) -> dict[str, str]:
+def _draw(writer: Any, sample: Sample, scored: ScoredImage, judge: Judge, verdict: Verdict) -> dict[str, str]:
     if not writer.wanted:
         return {}
     from pyimgano.datasets import load_mask
@@ -226,9 +243,10 @@ def _draw(
         sample.source,
         scored.map,
         scored.shape,
-        low=card.map_low,
-        threshold=card.pixel_threshold,
+        low=judge.card.map_low,
+        threshold=judge.card.pixel_threshold,
         truth=truth,
-        found=None if found is None else found.mask,
+        found=None if verdict.found is None else verdict.found.mask,
+        inside=judge.processing.inside(scored.shape),
     )
     return pictures

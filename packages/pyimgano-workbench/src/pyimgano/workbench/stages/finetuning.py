@@ -16,16 +16,19 @@ from pyimgano.core.seeding import derive_seed
 from pyimgano.core.state import DETECTOR_JSON
 from pyimgano.workbench.compare.comparison import image_differences
 from pyimgano.workbench.records import PredictionRecord, read_records, write_records
+from pyimgano.workbench.region_policy import RegionPolicy
 from pyimgano.workbench.runs import RunDirectory, open_run
 from pyimgano.workbench.runs.directory import CONFIG_JSON, make_folder
 from pyimgano.workbench.scoring import score_stream
 from pyimgano.workbench.stages.calibration import calibrate_category
 from pyimgano.workbench.stages.data import CategoryData
 from pyimgano.workbench.stages.fitting import Fitted, create_detector, fit_category
+from pyimgano.workbench.stages.postprocessing import learn_postprocess
 from pyimgano.workbench.train import TrainSettings, train_detector
 from pyimgano.workbench.train.learning_images import LearningImages
 from pyimgano.workbench.train.runner import trainable_parameters
 from pyimgano.workbench.train.validation import ValidationImages
+from pyimgano.workbench.verdict import Judge
 
 if TYPE_CHECKING:
     from pyimgano.workbench.config import RunConfig
@@ -189,23 +192,29 @@ def _saved_detector(config: RunConfig, start: Path, category: str) -> Path:
 
 def _score(config: RunConfig, data: CategoryData, detector: Any, run: RunDirectory) -> list[PredictionRecord]:
     """Return the records of the test images by a model that was calibrated like the trained one will be."""
-    card = calibrate_category(config, data, detector, run.progress)
+    processing = learn_postprocess(config, data, detector, run, keep=False)
+    card = calibrate_category(config, data, detector, run.progress, processing=processing)
+    judge = Judge(card, RegionPolicy.of(config.regions), processing)
     records = []
     with run.progress.stage(f"{data.name}: test before training", len(data.test)) as advance:
-        for scored in score_stream(
+        raw = score_stream(
             detector,
             data.test,
             batch_size=config.batch_size,
             value_range=config.dataset.value_range,
-            maps=False,
-        ):
+            maps=judge.needs_maps,
+        )
+        for scored in processing.stream(raw):
             sample: Sample = scored.source
             known: dict[str, Any] = {"category": sample.category, "group": sample.group, "label": sample.label}
             if scored.error is not None:
                 records.append(PredictionRecord.failed(sample.id, scored.error, **known))
             else:
                 assert scored.score is not None
-                records.append(PredictionRecord.scored(sample.id, scored.score, card, **known))
+                verdict = judge(scored)
+                records.append(
+                    PredictionRecord.scored(sample.id, scored.score, card, decision=verdict.decision, **known)
+                )
             advance(1)
     return records
 

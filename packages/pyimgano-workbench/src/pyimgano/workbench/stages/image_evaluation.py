@@ -53,7 +53,7 @@ class ImageEvaluation:
 def evaluate_images(
     config: EvaluationConfig, samples: Sequence[Sample], records: Sequence[PredictionRecord], card: CalibrationCard
 ) -> ImageEvaluation:
-    """Measure the image scores.
+    """Measure the image scores, and what was decided: the records' own decisions are counted.
 
     Parameters
     ----------
@@ -69,19 +69,34 @@ def evaluate_images(
     ]
     scores = np.array([record.score for _, record in judged], dtype=np.float64)
     labels = np.array([record.label for _, record in judged], dtype=np.int64)
+    decisions = [str(record.decision) for _, record in judged]
     threshold, review = card.threshold, card.review_threshold
     metrics = {
         **image_metrics(scores, labels, recall_at_fpr=config.recall_at_fpr, fpr_at_recall=config.fpr_at_recall),
-        **decision_metrics(scores, labels, threshold, review_threshold=review),
+        **decision_metrics(scores, labels, threshold, review_threshold=review, decisions=decisions),
     }
     return ImageEvaluation(
         metrics,
-        confusion(scores, labels, threshold, review_threshold=review),
+        confusion(scores, labels, threshold, review_threshold=review, decisions=decisions),
         by_defect=_plain(
-            by_defect(scores, labels, [record.defect for _, record in judged], threshold, review_threshold=review)
+            by_defect(
+                scores,
+                labels,
+                [record.defect for _, record in judged],
+                threshold,
+                review_threshold=review,
+                decisions=decisions,
+            )
         ),
         by_group=_plain(
-            by_group(scores, labels, [sample.group for sample, _ in judged], threshold, review_threshold=review)
+            by_group(
+                scores,
+                labels,
+                [sample.group for sample, _ in judged],
+                threshold,
+                review_threshold=review,
+                decisions=decisions,
+            )
         ),
         curves=image_curves(scores, labels),
     )

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Optional
 
 from pyimgano.core.contracts import Sample
-from pyimgano.workbench.calibrate import CalibrationCard
 from pyimgano.workbench.evaluate import MapSpool, Metric, pixel_metrics, proportion, undefined_pixel_metrics
 from pyimgano.workbench.progress import Progress
 from pyimgano.workbench.records import PredictionRecord
+from pyimgano.workbench.region_policy import RegionPolicy
 from pyimgano.workbench.stages.spro_evaluation import evaluate_saturation
+from pyimgano.workbench.stages.tally import RegionTally
+from pyimgano.workbench.verdict import Judge
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,17 +51,25 @@ def evaluate_pixels(
     records: Sequence[PredictionRecord],
     shapes: Sequence[Any],
     spool: MapSpool,
-    card: CalibrationCard,
+    judge: Judge,
+    tally: RegionTally,
     progress: Progress,
 ) -> PixelEvaluation:
     """Measure the anomaly maps at ground-truth resolution.
+
+    Where there is a region of interest or a border, pixels that do not count are none of the metrics', and of a defect
+    only what counts; each metric then says so (``inside``).
 
     Parameters
     ----------
     samples, records, shapes : sequence
         The test images, their records, and their (H, W), in the same order.
     spool : MapSpool
-        Their raw maps, by position.
+        Their maps, by position.
+    judge : Judge
+        The thresholds, and which pixels count.
+    tally : RegionTally
+        How many regions of each image count.
     """
     from pyimgano.datasets import load_mask
     from pyimgano.workbench.render import map_at
@@ -75,31 +86,49 @@ def evaluate_pixels(
     known = [index for index in scored if spool.has(index) and (samples[index].masks or samples[index].label == 0)]
     defective = [bool(samples[index].masks) for index in known]
 
-    def load(position: int) -> tuple[np.ndarray, np.ndarray]:
+    processing, policy = judge.processing, judge.policy
+
+    def load(position: int) -> tuple[np.ndarray, ...]:
         index = known[position]
         mask = load_mask(samples[index], shapes[index])
         assert mask is not None
-        return map_at(spool.read(index), shapes[index]), mask
+        loaded = map_at(spool.read(index), shapes[index]), mask
+        inside = processing.inside(shapes[index])
+        return loaded if inside is None else (*loaded, inside)
 
+    def regions_of(position: int) -> int:
+        return tally.kept[known[position]] or 0
+
+    simple = not processing.restricted and policy == RegionPolicy(policy.min_area, policy.limit)
     with progress.stage(f"{category}: pixel metrics"):
         pixels = pixel_metrics(
             load,
             defective,
             limits=limits,
-            threshold=card.pixel_threshold,
+            threshold=judge.card.pixel_threshold,
             left_out=len(scored) - len(known),
             mode=config.evaluation.pixel_mode,
-            min_area=config.regions.min_area,
+            min_area=policy.min_area,
+            regions_of=None if simple else regions_of,
         )
+        if processing.restricted:
+            pixels = dataclasses.replace(pixels, metrics=_of_a_part(pixels.metrics, processing.part()))
         if not any(defective):  # false regions on good images need no masks
             undefined = undefined_pixel_metrics("no test image has a ground-truth mask", limits, {"images": len(known)})
             name = "pixel_false_regions_per_good_image"
             return PixelEvaluation({**undefined, name: pixels.metrics[name]})
-        saturated = evaluate_saturation(limits, samples, known, shapes, spool)
+        saturated = evaluate_saturation(limits, samples, known, shapes, spool, restricted=processing.restricted)
     by_defect = _region_recall([samples[index].defect for index in known], pixels.region_counts)
     for kind, measured in saturated.by_defect.items():
         by_defect.setdefault(kind, {}).update(measured)
     return PixelEvaluation({**pixels.metrics, **saturated.metrics}, pixels.curves, by_defect)
+
+
+def _of_a_part(metrics: dict[str, Metric], part: str) -> dict[str, Metric]:
+    """Say of each metric that it is one of the pixels that count."""
+    return {
+        name: dataclasses.replace(metric, facts={**metric.facts, "inside": part}) for name, metric in metrics.items()
+    }
 
 
 def _region_recall(

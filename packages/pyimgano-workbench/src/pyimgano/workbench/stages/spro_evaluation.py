@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Optional
 
 from pyimgano.core.contracts import Sample
-from pyimgano.workbench.evaluate import MapSpool, SproResults, spro_metrics
+from pyimgano.workbench.evaluate import MapSpool, Metric, SproResults, spro_metrics
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +20,13 @@ NAMELESS = "defective"
 
 
 def evaluate_saturation(
-    limits: Sequence[float], samples: Sequence[Sample], known: Sequence[int], shapes: Sequence[Any], spool: MapSpool
+    limits: Sequence[float],
+    samples: Sequence[Sample],
+    known: Sequence[int],
+    shapes: Sequence[Any],
+    spool: MapSpool,
+    *,
+    restricted: bool = False,
 ) -> SproResults:
     """Measure saturated per-region overlap at ground-truth resolution; no results where nothing saturates.
 
@@ -33,7 +39,10 @@ def evaluate_saturation(
     known : sequence of int
         Positions of the images that have a map, and whose defective pixels are known.
     spool : MapSpool
-        Their raw maps, by position.
+        Their maps, by position.
+    restricted : bool
+        Whether only a part of the images counts: how much of a defect must be found is said of whole images, so the
+        metrics are not defined then.
 
     Raises
     ------
@@ -49,6 +58,10 @@ def evaluate_saturation(
     rules = {path: read_defects_config(path) for path in set(configs.values()) if path is not None}
     if not rules:
         return SproResults({})
+    if restricted:
+        reason = "saturation is defined for whole images, and postprocess leaves a part out"
+        undefined = Metric.undefined(reason, images=len(known))
+        return SproResults({f"pixel_au_spro_{limit:g}": undefined for limit in limits})
     # An image whose masks no config explains can count neither way.
     explained = [index for index in known if index not in configs or configs[index] is not None]
     kinds = [(samples[index].defect or NAMELESS) if index in configs else None for index in explained]

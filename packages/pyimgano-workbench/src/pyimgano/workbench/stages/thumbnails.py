@@ -10,11 +10,10 @@ from pyimgano.core.batching import read_ahead
 from pyimgano.core.contracts import Sample
 from pyimgano.core.errors import PyimganoError, StorageError
 from pyimgano.core.images import as_rgb8
-from pyimgano.workbench.calibrate import CalibrationCard
 from pyimgano.workbench.evaluate import MapSpool
 from pyimgano.workbench.progress import Progress
-from pyimgano.workbench.regions import RegionPolicy, find_regions
 from pyimgano.workbench.runs.naming import file_stem
+from pyimgano.workbench.verdict import Judge
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,9 +38,9 @@ def choose_thumbnails(records: Sequence[Mapping[str, Any]], threshold: Optional[
     Parameters
     ----------
     records : sequence of mapping
-        With ``image``, ``label`` and ``score`` of each, as in ``per_image.jsonl``.
+        With ``image``, ``label``, ``score`` and ``decision`` of each, as in ``per_image.jsonl``.
     threshold : float or None
-        Defective is score ≥ threshold.
+        Defective is score ≥ threshold where a record has no decision.
     n : int
         How many.
     """
@@ -51,8 +50,13 @@ def choose_thumbnails(records: Sequence[Mapping[str, Any]], threshold: Optional[
     )
     if threshold is None:
         return _spread(scored, n)
-    false_rejects = [i for i in reversed(scored) if records[i].get("label") == 0 and records[i]["score"] >= threshold]
-    escapes = [i for i in scored if records[i].get("label") == 1 and records[i]["score"] < threshold]
+
+    def rejected(index: int) -> bool:
+        decision = records[index].get("decision")
+        return records[index]["score"] >= threshold if decision is None else decision == "defective"
+
+    false_rejects = [index for index in reversed(scored) if records[index].get("label") == 0 and rejected(index)]
+    escapes = [index for index in scored if records[index].get("label") == 1 and not rejected(index)]
     chosen = _in_turn([false_rejects, escapes], n // 2)
     taken = set(chosen)
     rest = [index for index in scored if index not in taken]
@@ -98,7 +102,7 @@ def write_thumbnails(
     records: Sequence[Any],
     shapes: Sequence[Any],
     spool: MapSpool,
-    card: CalibrationCard,
+    judge: Judge,
     progress: Progress,
 ) -> None:
     """Write up to ``config.output.thumbnails`` pictures of a category's test images.
@@ -112,17 +116,19 @@ def write_thumbnails(
     samples, records, shapes : sequence
         The test images, their records, and their (H, W), in the same order.
     spool : MapSpool
-        Their raw maps, by position; an image without one gets no heat-map.
+        Their maps, by position; an image without one gets no heat-map.
+    judge : Judge
+        Whose regions are outlined.
     progress : Progress
         Told what went wrong.
     """
-    known = [{"image": r.image, "label": r.label, "score": r.score} for r in records]
-    chosen = choose_thumbnails(known, card.threshold, config.output.thumbnails)
+    known = [{"image": r.image, "label": r.label, "score": r.score, "decision": r.decision} for r in records]
+    chosen = choose_thumbnails(known, judge.card.threshold, config.output.thumbnails)
 
     def write(position: int) -> None:
         index = chosen[position]
         anomaly_map = spool.read(index) if spool.has(index) else None
-        picture, heat = _draw(config, samples[index], anomaly_map, shapes[index], card)
+        picture, heat = _draw(config, samples[index], anomaly_map, shapes[index], judge)
         plain, mapped = thumbnail_files(folder, records[index].image)
         try:
             # No atomic_open: the run is not complete yet, and an interrupted category is evaluated anew.
@@ -141,7 +147,7 @@ def write_thumbnails(
 
 
 def _draw(
-    config: RunConfig, sample: Sample, anomaly_map: Optional[np.ndarray], shape: Any, card: CalibrationCard
+    config: RunConfig, sample: Sample, anomaly_map: Optional[np.ndarray], shape: Any, judge: Judge
 ) -> tuple[np.ndarray, Optional[np.ndarray]]:
     import cv2
     import numpy as np
@@ -150,11 +156,11 @@ def _draw(
     from pyimgano.workbench.render import MapScale, overlay
 
     image = as_rgb8(sample.source, value_range=config.dataset.value_range)
-    small = _shrink(image)
+    small, card = _shrink(image), judge.card
     if anomaly_map is None or card.pixel_threshold is None or card.map_low is None:
         return small, None
-    policy = RegionPolicy(config.regions.min_area, config.regions.limit)
-    found = find_regions(anomaly_map, shape, card.pixel_threshold, policy).mask
+    found = judge.regions(anomaly_map, shape).mask
+    inside = judge.processing.inside(shape)
     size = (small.shape[1], small.shape[0])
     # A map with more pixels than the picture is shrunk by its maxima: what was found does not vanish.
     times = max(-(-anomaly_map.shape[0] // size[1]), -(-anomaly_map.shape[1] // size[0]))
@@ -163,8 +169,12 @@ def _draw(
     truth = load_mask(sample, shape) if sample.masks and sample.label == 1 else None
     if truth is not None:
         truth = _shrink_mask(truth, size)
+    if inside is not None:
+        inside = _shrink_mask(inside, size)
     scale = MapScale.between(card.map_low, card.pixel_threshold)
-    return small, _shrink(overlay(small, anomaly_map, scale, found=_shrink_mask(found, size), truth=truth))
+    return small, _shrink(
+        overlay(small, anomaly_map, scale, found=_shrink_mask(found, size), truth=truth, inside=inside)
+    )
 
 
 def _shrink_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:

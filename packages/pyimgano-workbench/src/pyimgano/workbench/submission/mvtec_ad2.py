@@ -25,14 +25,12 @@ from pyimgano.core.files import atomic_folder, dump_json
 from pyimgano.core.images import write_png
 from pyimgano.core.names import unknown_name_hint
 from pyimgano.core.plugins import installed
-from pyimgano.workbench.calibrate import CalibrationCard
 from pyimgano.workbench.inference import RunModels, Source
 from pyimgano.workbench.progress import Progress, Silent
-from pyimgano.workbench.regions import RegionPolicy, find_regions
 from pyimgano.workbench.render import map_at
 from pyimgano.workbench.runs import RunDirectory
-from pyimgano.workbench.scoring import score_stream
 from pyimgano.workbench.submission.half import half_map
+from pyimgano.workbench.verdict import Judge
 
 __all__ = ["OBJECTS", "SPLITS", "Submission", "facts_file", "write_submission"]
 
@@ -222,20 +220,13 @@ def _write_object(
             first = next(iter(images.values()))
             fitted = models.fitted(Source(first.id, Path(first.source), name))
             with progress.stage(f"{name}: {split}", len(images)) as advance:
-                stream = score_stream(
-                    fitted.detector,
-                    list(images.values()),
-                    batch_size=batch_size,
-                    value_range=fitted.value_range,
-                    on_error="raise",
-                )
+                stream = fitted.stream(list(images.values()), batch_size=batch_size, on_error="raise")
                 for image, scored in zip(images, stream):
                     clipped += _write_image(
                         f"{name}/{split}/{image}",
                         scored.map,
                         scored.shape,
-                        card=card,
-                        policy=fitted.policy,
+                        judge=fitted.judge,
                         folder=folder,
                     )
                     advance(1)
@@ -243,21 +234,23 @@ def _write_object(
     return {"pixel_threshold": card.pixel_threshold, "map_low": card.map_low, "splits": written}
 
 
-def _write_image(stem: str, raw: Any, shape: Any, *, card: CalibrationCard, policy: RegionPolicy, folder: Path) -> int:
+def _write_image(stem: str, raw: Any, shape: Any, *, judge: Judge, folder: Path) -> int:
     """Write map and mask of one image at its own size; return the number of clipped pixels."""
     import numpy as np
     import tifffile
 
+    card = judge.card
     assert raw is not None
     assert card.pixel_threshold is not None
     assert card.map_low is not None
-    full = map_at(raw, shape)
+    # What does not count gets what good images usually show: the server measures whole images.
+    full = map_at(judge.processing.shown(raw, shape, card.map_low), shape)
     half, clipped = half_map(full, low=card.map_low, threshold=card.pixel_threshold)
     for kind in (MAPS, MASKS):
         (folder / kind / stem).parent.mkdir(parents=True, exist_ok=True)
     # Uncompressed, which needs no codec to read. No metadata: the same map gives the same bytes.
     tifffile.imwrite(folder / MAPS / f"{stem}.tiff", half, photometric="minisblack", metadata=None)
-    found = find_regions(full, shape, card.pixel_threshold, policy)
+    found = judge.regions(raw, shape)
     write_png(found.mask.astype(np.uint8) * np.uint8(255), folder / MASKS / f"{stem}.png")
     return clipped
 

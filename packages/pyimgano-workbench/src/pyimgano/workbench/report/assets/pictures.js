@@ -63,15 +63,16 @@ function enlarge(image, pictures, decision) {
 }
 
 // The worst false rejects and escapes at a threshold. `update(threshold, review)` shows those of another one.
-function gallery(images, pictures) {
+// With `byRegions` they are those of the run's own decisions, which no threshold changes.
+function gallery(images, pictures, byRegions) {
   const PAGE = 12;
   const judged = images.filter((image) => known(image.score) && known(image.label));
   const kinds = [
     { title: "Escapes", what: "defective images that pass, the lowest score first", label: 1,
-      wrong: (score, threshold, review) => score < (known(review) ? review : threshold),
+      decision: "good", wrong: (score, threshold, review) => score < (known(review) ? review : threshold),
       order: (a, b) => a.score - b.score },
     { title: "False rejects", what: "good images that are rejected, the highest score first", label: 0,
-      wrong: (score, threshold) => score >= threshold, order: (a, b) => b.score - a.score },
+      decision: "defective", wrong: (score, threshold) => score >= threshold, order: (a, b) => b.score - a.score },
   ].map((kind) => ({ ...kind, heading: el("h3", {}), grid: el("div", { class: "gallery" }), limit: PAGE, shown: "",
     more: el("button", { type: "button", class: "more" }, "show more"),
     candidates: judged.filter((image) => image.label === kind.label).sort((a, b) => kind.order(a, b) || a.index - b.index) }));
@@ -90,7 +91,8 @@ function gallery(images, pictures) {
   }
 
   function draw(kind) {
-    const wrong = kind.candidates.filter((image) => kind.wrong(image.score, ...latest));
+    const wrong = kind.candidates.filter((image) =>
+      (byRegions ? image.decision === kind.decision : kind.wrong(image.score, ...latest)));
     kind.heading.textContent = `${kind.title}: ${wrong.length} of ${kind.candidates.length}`;
     kind.more.hidden = wrong.length <= kind.limit;
     const some = wrong.slice(0, kind.limit);
@@ -108,7 +110,7 @@ function gallery(images, pictures) {
   }
   let scheduled = 0;
   return {
-    node: section("Worst images at this threshold", kinds.map((kind) => [kind.heading,
+    node: section(byRegions ? "Worst images" : "Worst images at this threshold", kinds.map((kind) => [kind.heading,
       el("p", { class: "quiet" }, kind.what), kind.grid, kind.more])),
     update(threshold, review) {
       latest = [threshold, review];

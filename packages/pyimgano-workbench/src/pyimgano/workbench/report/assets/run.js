@@ -40,7 +40,7 @@ function metricTable(metrics) {
     { title: "how" }];
   const rows = Object.entries(metrics).map(([name, metric]) => {
     const how = [metric.reason, metric.interval_method, known(metric.limit) && /pro/.test(name) && `to FPR ${metric.limit}`,
-      known(metric.threshold) && `at ≥ ${short(metric.threshold)}`];
+      known(metric.threshold) && `at ≥ ${short(metric.threshold)}`, known(metric.inside) && `of ${metric.inside}`];
     return [metricName(name), el("span", { "data-metric": name, "data-number": String(metric.value) }, metricValue(name, metric)),
       metricInterval(name, metric), counted(metric.n), how.filter(Boolean).join(", ")];
   });
@@ -98,9 +98,40 @@ function calibrationCard(card, data) {
       `${percent(card.confidence, 0)})` : null],
     ["promise", card.guarantee],
     ["pixel threshold", known(card.pixel_threshold) ? `${short(card.pixel_threshold, 8)}${card.pixel_method ? ` (${card.pixel_method}, alpha ${short(card.pixel_alpha)})` : ""}` : "the model has no maps"],
+    ["low pixel threshold", known(card.pixel_low_threshold) ? short(card.pixel_low_threshold, 8) : null],
+    ["good images for rules on maps", known(card.n_normalisation) ? `${card.n_normalisation}, none of them above` : null],
     ["held-out scores", Object.keys(spread).length ? Object.entries(spread).map(([name, value]) =>
       `${name} ${short(value, 5)}`).join(" · ") : null],
     ["fingerprint", el("code", {}, card.fingerprint || "–")]]));
+}
+
+// What became of scores and maps, and what the rules on regions did.
+function rules(report) {
+  const { postprocess, regions } = report;
+  if (!postprocess && !regions) return null;
+  const settings = regions ? Object.entries(regions.rules).filter(([name]) => name !== "limit" && name !== "decide") : [];
+  const inside = (roi) => {
+    if (!roi) return null;
+    const size = roi.size ? ` for ${roi.size[0]} × ${roi.size[1]}` : "";
+    return roi.polygons ? `${plural(roi.polygons.length, "polygon")} (${roi.unit})${size}` : `an image${size}`;
+  };
+  const shown = postprocess ? [
+    ["rules on maps", postprocess.maps.map((rule) => rule.name + (Object.keys(rule.params).length ? ` ${JSON.stringify(rule.params)}` : "")).join(" → ") || "none"],
+    ["learned from", postprocess.n_normalisation ? plural(postprocess.n_normalisation, "held-out good image") : null],
+    ["region of interest", postprocess.roi && `${inside(postprocess.roi)}; outlined in grey in the pictures`], ["border", postprocess.border ? `${postprocess.border} pixels` : null],
+    ["image score", postprocess.image_score + (known(postprocess.top_share) ? ` (${percent(postprocess.top_share)})` : "")]] : [];
+  const causes = regions ? Object.keys({ ...regions.removed, ...(regions.overruled || {}) }) : [];
+  const columns = [{ title: "rule" }, { title: "regions removed", numeric: true },
+    ...(regions && regions.overruled ? [{ title: "images let pass", numeric: true }] : [])];
+  const rows = causes.map((name) => [name,
+    el("span", { "data-removed": name, "data-number": String(regions.removed[name] || 0) }, String(regions.removed[name] || 0)),
+    ...(regions.overruled ? [String(regions.overruled[name] || 0)] : [])]);
+  return section("Rules", shown.length ? facts(shown) : null,
+    regions && facts([["rules on regions", settings.map(([name, value]) => `${name} ${value}`).join(", ") || "none"],
+      ["decided by", regions.rules.decide === "regions" ? "regions: defective where one is left" : "the score"],
+      ["regions that count", regions.kept]]),
+    rows.length ? plainTable(columns, rows, { class: "rules" }) : null,
+    regions && !rows.length && el("p", { class: "quiet" }, "No rule removed a region."));
 }
 
 function curveCharts(curves, card) {
@@ -134,7 +165,7 @@ function curveCharts(curves, card) {
   };
 }
 
-function imageTable(images, pictures, card) {
+function imageTable(images, pictures, card, byRegions) {
   const decisionOf = (image) => image.decision || (known(image.error) ? "error" : "–");
   const columns = [
     { title: "", value: (image) => (pictures[image.index] ? 0 : null), cell: (image) => {
@@ -148,14 +179,21 @@ function imageTable(images, pictures, card) {
     { title: "score", numeric: true, value: (image) => image.score, cell: (image) => el("span", { "data-number": String(image.score) }, short(image.score, 7)) },
     { title: "p-value", numeric: true, value: (image) => image.p_value, cell: (image) => short(image.p_value, 3) },
     { title: "decision", value: decisionOf, cell: (image) => (known(image.error)
-      ? el("span", { class: "failed", title: image.error }, `error: ${image.error}`) : decisionOf(image)) },
+      ? el("span", { class: "failed", title: image.error }, `error: ${image.error}`)
+      : known(image.overruled_by) ? `${decisionOf(image)} (${image.overruled_by})` : decisionOf(image)) },
   ];
   if (images.some((image) => known(image.group))) {
     columns.splice(3, 0, { title: "group", value: (image) => image.group, cell: (image) => image.group || "" });
   }
   if (images.some((image) => image.regions)) {
+    const gone = (image) => {
+      const counts = {};
+      for (const region of image.regions || []) if (known(region.removed_by)) counts[region.removed_by] = (counts[region.removed_by] || 0) + 1;
+      return Object.entries(counts).map(([name, number]) => `${number} ${name}`).join(", ");
+    };
     const count = (image) => (image.regions ? image.regions.filter((region) => !known(region.removed_by)).length : null);
     columns.push({ title: "regions", numeric: true, value: count, cell: (image) => short(count(image)) });
+    if (images.some(gone)) columns.push({ title: "removed", value: gone, cell: gone });
   }
   const table = dataTable(columns, images, { label: "images", sort: { column: columns.findIndex((c) => c.title === "score"), down: true } });
   const want = { text: "", label: "", decision: "" };
@@ -174,7 +212,9 @@ function imageTable(images, pictures, card) {
     } })),
     choice("label", ["● good", "▲ defective", "○ unlabelled"].filter((name) => images.some((image) => labelText(image).startsWith(name)))),
     choice("decision", decisions)),
-  el("p", { class: "quiet" }, `Decisions are the run's own, at its threshold ${short(card.threshold)}.`), table.node);
+  el("p", { class: "quiet" }, byRegions
+    ? "Decisions are the run's own: defective where a region is left. In brackets: the rule that removed the last region of an image whose score reaches the threshold."
+    : `Decisions are the run's own, at its threshold ${short(card.threshold)}.`), table.node);
 }
 
 // The records come as columns, which is a third of their size as objects.
@@ -207,7 +247,8 @@ function categoryPage(index) {
     parts.push(el("p", { class: text.startsWith("Warning") ? "warning" : "quiet" }, text));
   }
   const charts = curveCharts(category.curves || {}, card);
-  const worst = gallery(images, pictures);
+  const byRegions = Boolean(report.regions) && report.regions.rules.decide === "regions";
+  const worst = gallery(images, pictures, byRegions);
   let panel = null;
   if (known(card.threshold)) {
     panel = decisionPanel(category, images, (threshold, review, point) => {
@@ -215,10 +256,15 @@ function categoryPage(index) {
       worst.update(threshold, review);
     });
     parts.push(panel.node);
+    if (byRegions) {
+      parts.push(el("p", { class: "warning", "data-note": "regions-decide" }, "In this run regions decide, not the score: the " +
+        "counts and curves above show what the score alone would do. Metrics, pictures and table below are of the run's own decisions."));
+    }
   }
   parts.push(training(report.finetune));
   parts.push(charts.node, report.metrics && metricTable(report.metrics), breakdown("By kind of defect", report.by_defect),
     breakdown("By group", report.by_group));
+  parts.push(rules(report));
   if (known(card.threshold)) parts.push(calibrationCard(card, data), worst.node);
   if (category.pictures.note) parts.push(el("p", { class: "quiet", "data-note": "pictures" }, category.pictures.note));
   if (errors.length) {
@@ -226,7 +272,7 @@ function categoryPage(index) {
       el("li", {}, el("span", { class: "name" }, image.image), ` ${image.error}`))),
     errors.length > 200 && el("p", { class: "quiet" }, `and ${errors.length - 200} more`)));
   }
-  parts.push(imageTable(images, pictures, card));
+  parts.push(imageTable(images, pictures, card, byRegions));
   return { node: el("div", { role: "tabpanel" }, parts.filter(Boolean)), start: panel ? panel.start : () => {} };
 }
 
