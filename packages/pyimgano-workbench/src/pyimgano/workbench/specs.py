@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pyimgano.core.specs import ComponentSpec
+from pyimgano.workbench.augment.specs import AUGMENT
 from pyimgano.workbench.defects.specs import DEFECTS
 
 __all__ = ["COMPONENTS"]
@@ -68,4 +69,4 @@ THRESHOLDS = (
     ),
 )
 
-COMPONENTS: tuple[ComponentSpec, ...] = (*DEFECTS, *THRESHOLDS)
+COMPONENTS: tuple[ComponentSpec, ...] = (*AUGMENT, *DEFECTS, *THRESHOLDS)
