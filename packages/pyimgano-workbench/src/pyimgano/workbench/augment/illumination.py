@@ -8,20 +8,18 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pyimgano.workbench.augment.augmentation import Change
 from pyimgano.workbench.augment.fields import across, side_of, smooth_field, spot
-from pyimgano.workbench.augment.values import ENCODING, multiplied, towards
+from pyimgano.workbench.augment.values import ENCODING, lit, multiplied
 
 if TYPE_CHECKING:
     import numpy as np
 
 __all__ = ["Glare", "LightGradient", "Shadow"]
 
-WHITE = 255.0
-
 
 class LightGradient(Change):
     """Light that falls off across the image: a lamp that was moved, or one of two that aged.
 
-    The exposure rises evenly from one side to the other, in a direction drawn by lot, around that of the image as it was.
+    The exposure rises evenly from one side to the other, in a direction drawn by lot; in the middle it stays.
 
     Parameters
     ----------
@@ -64,18 +62,19 @@ class Shadow(Change):
 
 
 class Glare(Change):
-    """Specular reflections: one to three bright spots with a soft halo, white and saturated where they are strong.
+    """Specular reflections: one to three spots whose light is added, saturated in the middle, fading to the rim.
 
-    Each is an ellipse whose light covers what lies below it; place, direction and proportions are drawn by lot.
+    Each is an ellipse; place, direction and proportions are drawn by lot.
 
     Parameters
     ----------
     severity : int
-        Radius of the halo: 8, 12, 17, 23 or 30 % of the shorter side; opacity in its middle: 35, 55, 75, 90 or 100 %.
+        Radius of the greatest spot: 6, 9, 13, 18 or 24 % of the shorter side; light in its middle: 0.5, 0.9, 1.5, 2.2
+        or 3 times that of white.
     """
 
     levels: ClassVar[Mapping[str, tuple[float, ...]]] = MappingProxyType(
-        {"radius in %": (8.0, 12.0, 17.0, 23.0, 30.0), "opacity in %": (35.0, 55.0, 75.0, 90.0, 100.0)}
+        {"radius in %": (6.0, 9.0, 13.0, 18.0, 24.0), "times white": (0.5, 0.9, 1.5, 2.2, 3.0)}
     )
 
     def _changed(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -83,11 +82,11 @@ class Glare(Change):
 
         height, width = image.shape[:2]
         radius = self._level("radius in %") / 100.0 * side_of(image.shape)
-        opacity = np.zeros((height, width), dtype=np.float32)
+        light = np.zeros((height, width), dtype=np.float32)
         for number in range(int(rng.integers(1, 4))):
             size = radius * (1.0 if number == 0 else rng.uniform(0.3, 0.7))
             centre = (rng.uniform(0.1, 0.9) * (height - 1), rng.uniform(0.1, 0.9) * (width - 1))
             radii = (size * rng.uniform(1.0, 1.6), size / rng.uniform(1.0, 1.6))
-            halo = spot(image.shape, centre, radii, rng.uniform(0.0, np.pi), core=0.35)
-            np.maximum(opacity, halo, out=opacity)
-        return towards(image, WHITE, opacity * np.float32(self._level("opacity in %") / 100.0))
+            halo = spot(image.shape, centre, radii, rng.uniform(0.0, np.pi), core=0.0)
+            np.maximum(light, halo * halo, out=light)
+        return lit(image, light * np.float32(self._level("times white")))

@@ -78,8 +78,7 @@ class WhiteBalance(Change):
 class Flicker(Change):
     """Horizontal bands of light and dark: a rolling shutter, or a line-scan camera, below lamps on alternating current.
 
-    The light of each row is multiplied by ``1 + depth · sin``, with 2 to 7 periods over the height of the image, drawn by
-    lot.
+    The light of each row is multiplied by ``1 + depth · sin``, with 2 to 7 periods over the image's height, by lot.
 
     Parameters
     ----------

@@ -24,11 +24,11 @@ READ_NOISE = 4.0
 class SensorNoise(Change):
     """Shot and read noise of an image taken with less light and more gain.
 
-    The linear camera model of EMVA 1288: a value ``v`` of 0 … 255 stands for ``n = v / 255 · N`` electrons, where white is
-    ``N`` electrons. Their number varies by ``√n`` (shot noise, a Poisson distribution taken as a normal one), reading
-    them out adds 4 electrons, and both are independent from pixel to pixel: the standard deviation of a value is
-    ``255 / N · √(n + 4²)``. It is that of a camera whose values are proportional to the light; one with a gamma shows more
-    of it in dark places. The noise of the image itself stays. The three channels of a grey image get the same noise.
+    The linear camera model of EMVA 1288: a value ``v`` of 0 … 255 stands for ``n = v / 255 · N`` electrons, where white
+    is ``N`` electrons. Their number varies by ``√n`` (shot noise; Poisson's distribution is taken as a normal one),
+    reading them adds 4 electrons, and both are independent from pixel to pixel: the standard deviation of a value is
+    ``255 / N · √(n + 4²)``. That is a camera whose values are proportional to the light; one with a gamma shows more
+    noise in dark places. The noise of the image itself stays. The channels of a grey image get the same noise.
 
     Parameters
     ----------

@@ -53,16 +53,16 @@ class Dust(Change):
     """Dirt on the lens and dust on the part.
 
     A third of the specks are out of focus: round, soft, 1.5 to 4 % of the shorter side in radius; they only take light.
-    The others lie in focus: small light-grey grains of 0.2 to 0.5 %, and every fourth of them a fibre of 3 to 8 %.
+    The others lie in focus: small light-grey grains of 0.3 to 0.8 %, and some of them fibres of 4 to 10 %.
 
     Parameters
     ----------
     severity : int
-        Specks: 6, 12, 22, 38 or 60; light that one on the lens takes: up to 20, 30, 40, 50 or 60 %.
+        Specks: 8, 16, 28, 44 or 66; light that one on the lens takes: up to 30, 40, 50, 60 or 70 %.
     """
 
     levels: ClassVar[Mapping[str, tuple[float, ...]]] = MappingProxyType(
-        {"specks": (6.0, 12.0, 22.0, 38.0, 60.0), "light in %": (20.0, 30.0, 40.0, 50.0, 60.0)}
+        {"specks": (8.0, 16.0, 28.0, 44.0, 66.0), "light in %": (30.0, 40.0, 50.0, 60.0, 70.0)}
     )
 
     def _changed(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -76,12 +76,12 @@ class Dust(Change):
             place = (rng.uniform(0.0, height), rng.uniform(0.0, width))
             if number % 3 == 0:
                 radius = rng.uniform(0.015, 0.04) * side
-                strength = self._level("light in %") / 100.0 * rng.uniform(0.5, 1.0)
+                strength = self._level("light in %") / 100.0 * rng.uniform(0.6, 1.0)
                 stamp(taken, place, radius, strength, max(1.0, 1.2 * radius))
             else:
-                radius = max(0.5, rng.uniform(0.002, 0.005) * side)
+                radius = max(0.5, rng.uniform(0.003, 0.008) * side)
                 fibre = number % 4 == 1
-                self._lint(covered, place, radius, rng.uniform(0.03, 0.08) * side if fibre else 0.0, rng)
+                self._lint(covered, place, radius, rng.uniform(0.04, 0.1) * side if fibre else 0.0, rng)
         dimmed = multiplied(image, (1.0 - taken) ** (1.0 / ENCODING))
         return towards(dimmed, LINT, covered)
 
@@ -112,15 +112,19 @@ TOLERANCE = 16
 AT_BORDER = 0.5
 """Share of the border's pixels that must have the background's colour."""
 
+THICKNESS = 0.04
+"""Least thickness of a background, as a fraction of the shorter side: thinner strips belong to the part."""
+
 LEAST, MOST = 0.03, 0.97
 """Share of the image that the background may take: less is no background, more leaves no object."""
 
 
 def background_of(image: np.ndarray) -> Optional[np.ndarray]:
-    """Return where the background of an image is.
+    """Return how much each pixel belongs to the background of an image.
 
-    Pixels within :data:`TOLERANCE` of the border pixels' median colour, after a mean over 3 × 3 pixels against noise, that
-    are connected with the border through such pixels.
+    That is the surface of nearly one colour that surrounds the part: pixels within :data:`TOLERANCE` of the border
+    pixels' median colour, after a mean over 3 × 3 pixels against noise; in pieces no thinner than :data:`THICKNESS` that
+    reach the border.
 
     Parameters
     ----------
@@ -128,41 +132,54 @@ def background_of(image: np.ndarray) -> Optional[np.ndarray]:
 
     Returns
     -------
-    ndarray, (H, W) bool, or None
-        None where fewer than half of the border's pixels have that colour, or where the background would be less than 3
-        or more than 97 % of the image: there is no uniform background, or nothing before it.
+    ndarray, (H, W) float32, or None
+        In [0, 1]: 1 up to half the tolerance, falling to 0. None where fewer than half of the border's pixels have that
+        colour, or where the background would be less than 3 or more than 97 % of the image: there is no uniform
+        background, or nothing before it.
     """
     import cv2
     import numpy as np
 
+    shape = image.shape[:2]
     smooth = cv2.blur(image, (3, 3), borderType=cv2.BORDER_REFLECT_101).reshape(image.shape)
-    border = np.concatenate([smooth[0], smooth[-1], smooth[:, 0], smooth[:, -1]])
-    colour = np.median(border, axis=0)
-    low, high = np.clip(colour - TOLERANCE, 0, 255), np.clip(colour + TOLERANCE, 0, 255)
-    alike = cv2.inRange(smooth, low, high).reshape(image.shape[:2])
-    rim = np.concatenate([alike[0], alike[-1], alike[:, 0], alike[:, -1]])
-    if (rim > 0).mean() < AT_BORDER:
+    colour = np.median(np.concatenate(_border(smooth)), axis=0)
+    away = cv2.absdiff(smooth, np.broadcast_to(np.rint(colour).astype(np.uint8), image.shape).copy())
+    difference = away.reshape(image.shape).max(axis=2)
+    alike = (difference <= TOLERANCE).astype(np.uint8)
+    if np.concatenate(_border(alike)).mean() < AT_BORDER:
         return None
-    _, labels = cv2.connectedComponents(alike, connectivity=4)
-    found = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
-    table = np.zeros(int(labels.max()) + 1, dtype=bool)
-    table[found[found > 0]] = True
-    background = table[labels].reshape(image.shape[:2])
-    return background if LEAST <= background.mean() <= MOST else None
+    kernel = np.ones((2 * round(THICKNESS / 2 * side_of(shape)) + 1,) * 2, dtype=np.uint8)
+    thick = cv2.morphologyEx(alike, cv2.MORPH_OPEN, kernel)
+    count, labels = cv2.connectedComponents(thick, connectivity=4)
+    reaching = np.zeros(count, dtype=bool)
+    reaching[np.concatenate(_border(labels.reshape(shape)))] = True
+    reaching[0] = False
+    background = reaching[labels].reshape(shape)
+    if not LEAST <= background.mean() <= MOST:
+        return None
+    likeness = np.clip(2.0 - difference * np.float32(2.0 / TOLERANCE), 0.0, 1.0)
+    # One soft pixel between part and background, as the optics leave it.
+    cover = cv2.blur((background * likeness).astype(np.float32), (3, 3), borderType=cv2.BORDER_REFLECT_101)
+    return np.asarray(cover, dtype=np.float32).reshape(shape)
+
+
+def _border(pixels: np.ndarray) -> list[np.ndarray]:
+    """Return the four lines of pixels along the border."""
+    return [pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]]
 
 
 class Background(Change):
     """Another background: the uniform surface around the part becomes lighter or darker, tinted, and slightly uneven.
 
-    The background is what :func:`background_of` finds: pixels of nearly one colour that are connected with the border. Its
-    own noise stays. **An image without such a background is returned as it is**: a texture that fills the image, a
+    The background is what :func:`background_of` finds: pixels of nearly one colour that are connected with the border.
+    Its own noise stays. **An image without such a background is returned as it is**: a texture that fills the image, a
     close-up, a cluttered scene. A grey image stays grey.
 
     Parameters
     ----------
     severity : int
-        Change of the background's mean: 12, 25, 42, 65 or 95 grey levels, towards the side with room (by lot where there
-        is room on both); the tint is up to a third, the unevenness a sixth of it.
+        Change of the background's mean: 12, 25, 42, 65 or 95 grey levels, towards the side with room (by lot where
+        there is room on both); the tint is up to a third, the unevenness a sixth of it.
     """
 
     levels: ClassVar[Mapping[str, tuple[float, ...]]] = MappingProxyType(
@@ -173,19 +190,16 @@ class Background(Change):
         import cv2
         import numpy as np
 
-        background = background_of(image)
+        cover = background_of(image)
         change = self._level("grey levels")
         direction, tint = sign(rng), rng.uniform(-1.0, 1.0, size=3)
-        if background is None:
+        if cover is None:
             return image.copy()
-        mean = float(image[background].mean())
+        mean = float(image[cover > 0.5].mean())
         if mean + change > 255.0 or mean - change < 0.0:
             direction = 1.0 if mean < 127.5 else -1.0
         tint = np.zeros(3) if is_grey(image) else (tint - tint.mean()) / 3.0
         uneven = np.clip(smooth_field(image.shape, rng, cells=4), -2.0, 2.0) / 6.0
-        # One soft pixel between part and background, as the optics leave it.
-        cover = cv2.blur(background.astype(np.float32), (3, 3), borderType=cv2.BORDER_REFLECT_101)
-        cover = cover.reshape(background.shape)
         colours = [cover * np.float32(change) * (np.float32(direction + part) + uneven) for part in tint]
         added: np.ndarray = cv2.add(image, cv2.merge(colours), dtype=cv2.CV_8U)
         return added.reshape(image.shape)

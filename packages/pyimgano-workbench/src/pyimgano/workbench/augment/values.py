@@ -1,7 +1,7 @@
 """Arithmetic on uint8 images: by tables, by fields of gains, and towards a colour.
 
-A camera's values are taken as a power of the light: ``value = 255 · light^(1/2.2)`` with white at 1, which is within some
-grey levels of sRGB. Light that is multiplied by a gain therefore multiplies values by ``gain^(1/2.2)``.
+A camera's values are taken as a power of the light: ``value = 255 · light^(1/2.2)`` with white at 1, which is within
+some grey levels of sRGB. Light that is multiplied by a gain therefore multiplies values by ``gain^(1/2.2)``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["ENCODING", "by_table", "is_grey", "multiplied", "stops", "towards"]
+__all__ = ["ENCODING", "by_table", "is_grey", "lit", "multiplied", "stops", "towards"]
 
 ENCODING = 2.2
 """Exponent between a camera's values and light."""
@@ -55,6 +55,23 @@ def multiplied(image: np.ndarray, gains: np.ndarray) -> np.ndarray:
     field = np.ascontiguousarray(gains, dtype=np.float32)
     product: np.ndarray = cv2.multiply(image, cv2.merge([field, field, field]), dtype=cv2.CV_8U)
     return product.reshape(image.shape)
+
+
+def lit(image: np.ndarray, light: np.ndarray) -> np.ndarray:
+    """Return (H, W, 3) uint8 with (H, W) float32 white light added to each pixel's own, where 1 is white."""
+    import cv2
+    import numpy as np
+
+    changed = image.copy()
+    rows, columns = np.flatnonzero((light > 0).any(axis=1)), np.flatnonzero((light > 0).any(axis=0))
+    if len(rows) == 0:
+        return changed
+    window = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+    linear = (np.arange(256.0) / 255.0) ** ENCODING
+    summed = linear.astype(np.float32)[image[window]] + light[window][..., None]
+    values = cv2.pow(np.minimum(summed, 1.0), 1.0 / ENCODING).reshape(summed.shape)
+    changed[window] = np.rint(values * np.float32(255.0)).astype(np.uint8)
+    return changed
 
 
 def towards(image: np.ndarray, colour: float, opacity: np.ndarray) -> np.ndarray:
