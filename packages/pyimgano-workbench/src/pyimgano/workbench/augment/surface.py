@@ -115,16 +115,20 @@ AT_BORDER = 0.5
 THICKNESS = 0.04
 """Least thickness of a background, as a fraction of the shorter side: thinner strips belong to the part."""
 
-LEAST, MOST = 0.03, 0.97
-"""Share of the image that the background may take: less is no background, more leaves no object."""
+LEAST = 0.03
+"""Share of the image that a background takes at least."""
+
+OBJECT = 0.05
+"""Share of the image that the greatest connected piece of the rest takes at least: without it there is no object, and
+what looks like a background is a surface that fills the image."""
 
 
 def background_of(image: np.ndarray) -> Optional[np.ndarray]:
     """Return how much each pixel belongs to the background of an image.
 
     That is the surface of nearly one colour that surrounds the part: pixels within :data:`TOLERANCE` of the border
-    pixels' median colour, after a mean over 3 × 3 pixels against noise; in pieces no thinner than :data:`THICKNESS` that
-    reach the border.
+    pixels' median colour, after a mean over 3 × 3 pixels against noise; in pieces no thinner than :data:`THICKNESS`
+    that reach the border.
 
     Parameters
     ----------
@@ -134,8 +138,8 @@ def background_of(image: np.ndarray) -> Optional[np.ndarray]:
     -------
     ndarray, (H, W) float32, or None
         In [0, 1]: 1 up to half the tolerance, falling to 0. None where fewer than half of the border's pixels have that
-        colour, or where the background would be less than 3 or more than 97 % of the image: there is no uniform
-        background, or nothing before it.
+        colour (:data:`AT_BORDER`), where the background would be less than 3 % of the image (:data:`LEAST`), or where
+        the rest has no connected piece of at least 5 % (:data:`OBJECT`), which would be the part.
     """
     import cv2
     import numpy as np
@@ -155,7 +159,9 @@ def background_of(image: np.ndarray) -> Optional[np.ndarray]:
     reaching[np.concatenate(_border(labels.reshape(shape)))] = True
     reaching[0] = False
     background = reaching[labels].reshape(shape)
-    if not LEAST <= background.mean() <= MOST:
+    rest = cv2.connectedComponentsWithStats((~background).astype(np.uint8), connectivity=4)[2]
+    largest = rest[1:, cv2.CC_STAT_AREA].max(initial=0)
+    if background.mean() < LEAST or largest < OBJECT * background.size:
         return None
     likeness = np.clip(2.0 - difference * np.float32(2.0 / TOLERANCE), 0.0, 1.0)
     # One soft pixel between part and background, as the optics leave it.
