@@ -54,13 +54,11 @@ def preview(
     drifts: Optional[str] = typer.Option(
         None, "--drifts", metavar="NAME,...", help="Rows, e.g. glare,defocus. Default: all (pyimgano augment list)."
     ),
-    severities: str = typer.Option(
-        "1,2,3,4,5", "--severities", metavar="N,...", help="Columns: of 1 to 5, e.g. 1,3,5."
-    ),
+    severities: str = typer.Option("1,2,3,4,5", "--severities", metavar="N,...", help="Columns, e.g. 1,3,5."),
     masks: Optional[List[Path]] = typer.Option(  # noqa: UP006
         None,
         "--mask",
-        help="A mask, drawn as an outline that moves with the image; one for each image, in their order.",
+        help="A mask, drawn as an outline that moves with its image; one for each, in their order.",
     ),
     seed: int = typer.Option(0, "--seed", min=0, help="Of everything that is drawn by lot."),
     cell: int = typer.Option(160, "--cell", min=16, max=2048, help="Side of each picture on the sheet, in pixels."),
@@ -82,12 +80,12 @@ def preview(
         raise ConfigError(f"{len(masks)} masks for {len(images)} images", where="--mask", allowed="one for each image")
     made = _components(drifts, severities)
     sources = [read_image(path) for path in images]
-    known = [read_mask(path, shape=image.shape[:2]) for path, image in zip(masks, sources)] if masks else None
+    known = [read_mask(path, shape=(len(image), len(image[0]))) for path, image in zip(masks or (), sources)]
     rows = []
     for name, components in made.items():
         for number, (path, image) in enumerate(zip(images, sources)):
             title = name if len(images) == 1 else f"{name}: {path.name}"
-            rows.append((title, _cells(name, components, image, None if known is None else known[number], seed)))
+            rows.append((title, _cells(name, components, image, known[number] if known else None, seed)))
     write_png(contact_sheet(rows, cell=cell), output)
     say(f"{len(rows)} rows, {len(rows[0][1])} columns: {quoted(output)}")
 
