@@ -370,7 +370,7 @@ def test_a_training_sees_drifts_and_a_memory_is_filled_from_copies_too(
         finish(self, images, held_out)
 
     monkeypatch.setattr(detector, "finish_training", watched)
-    root = make_cells(tmp_path / "cells", train=16)
+    root = make_cells(tmp_path / "cells", train=20)
     settings = (
         "recipe=micro-finetune",
         "recipe_params.epochs=1",
