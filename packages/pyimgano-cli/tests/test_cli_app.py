@@ -11,7 +11,7 @@ import pytest
 from pyimgano.core import __version__
 
 WORKFLOW = ("demo", "init", "train", "benchmark", "robust-benchmark", "infer", "runs")
-CATALOGUE = ("models", "recipes", "datasets", "components", "plugins")
+CATALOGUE = ("models", "recipes", "datasets", "augment", "components", "plugins")
 ALIASES = {
     "train": "pyimgano-train",
     "benchmark": "pyimgano-benchmark",

@@ -31,7 +31,7 @@ _OWN = {
 
 PANELS = {
     "Workflow": ("demo", "init", "train", "benchmark", "robust-benchmark", "infer", "runs"),
-    "Catalogue": ("models", "recipes", "datasets", "components", "plugins"),
+    "Catalogue": ("models", "recipes", "datasets", "augment", "components", "plugins"),
     "Environment": ("doctor", "cache", "schema"),
 }
 """Title in ``--help`` → first-party commands below it, in the order in which they are met; the rest comes last."""

@@ -17,7 +17,7 @@ from pyimgano.workbench.stages import (
     training_effect,
     write_artifacts,
 )
-from pyimgano.workbench.train.runner import check_model
+from pyimgano.workbench.train.runner import check_model, keeps_images
 from pyimgano.workbench.train.settings import TrainSettings
 
 if TYPE_CHECKING:
@@ -67,6 +67,10 @@ class MicroFinetune(TrainSettings):
             Naming the parameter and what the model allows.
         """
         check_model(detector, self)
+
+    def uses_copies(self, detector: Any) -> bool:
+        """Tell whether ``adapt.copies`` means anything to a model: it does where a memory of images is kept."""
+        return keeps_images(detector)
 
     def run(self, config: RunConfig, run: RunDirectory) -> None:
         """Carry out ``config``; a run that was interrupted goes on at the last kept step."""

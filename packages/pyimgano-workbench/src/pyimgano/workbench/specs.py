@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pyimgano.core.specs import ComponentSpec
+from pyimgano.workbench.augment.specs import AUGMENT
 from pyimgano.workbench.defects.specs import DEFECTS
+from pyimgano.workbench.postprocess.specs import MAP_RULES
 from pyimgano.workbench.preprocess.specs import PREPROCESS
 
 __all__ = ["COMPONENTS"]
@@ -69,4 +71,4 @@ THRESHOLDS = (
     ),
 )
 
-COMPONENTS: tuple[ComponentSpec, ...] = (*DEFECTS, *MAP, *PREPROCESS, *THRESHOLDS)
+COMPONENTS: tuple[ComponentSpec, ...] = (*AUGMENT, *DEFECTS, *PREPROCESS, *MAP_RULES, *THRESHOLDS)

@@ -116,6 +116,12 @@ def _finetune_lines(finetune: Mapping[str, Any]) -> list[str]:
     return lines + [f"  {note}" for note in finetune["notes"]]
 
 
+def _adapt_line(adapt: Mapping[str, Any]) -> str:
+    names = ", ".join(drift["name"] for drift in adapt["drifts"])
+    copies = f"; fitted on {adapt['copies']} drifted copies of each image, too" if adapt["copies"] else ""
+    return f"  drifts while it learned: {names}{copies}"
+
+
 def _category_lines(report: Mapping[str, Any]) -> list[str]:
     data, card, metrics = report["data"], report["calibration"], report["metrics"]
     unlabelled = f" + {data['n_test_unlabelled']} unlabelled" if data["n_test_unlabelled"] else ""
@@ -130,6 +136,8 @@ def _category_lines(report: Mapping[str, Any]) -> list[str]:
             f"alpha = {card['alpha']:g})"
         ),
     ]
+    if "adapt" in report:
+        lines.append(_adapt_line(report["adapt"]))
     if "finetune" in report:
         lines += _finetune_lines(report["finetune"])
     groups = [

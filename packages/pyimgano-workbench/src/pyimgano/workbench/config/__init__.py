@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from pyimgano.workbench.config.loading import load_run_config
 from pyimgano.workbench.config.models import (
+    AdaptConfig,
     CalibrationConfig,
     ComponentConfig,
     DatasetConfig,
+    DriftConfig,
     EvaluationConfig,
     ModelConfig,
     OutputConfig,
@@ -22,10 +24,12 @@ from pyimgano.workbench.config.models import (
 from pyimgano.workbench.config.problems import ConfigProblem, RunConfigError
 
 __all__ = [
+    "AdaptConfig",
     "CalibrationConfig",
     "ComponentConfig",
     "ConfigProblem",
     "DatasetConfig",
+    "DriftConfig",
     "EvaluationConfig",
     "ModelConfig",
     "OutputConfig",

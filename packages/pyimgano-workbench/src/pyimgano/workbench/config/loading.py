@@ -6,11 +6,12 @@ import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional, Union
+from typing import TYPE_CHECKING, Any, Optional, Union, get_args
 
 from pyimgano.core.errors import MissingDependencyError, ParameterError, PyimganoError, UnknownNameError
 from pyimgano.core.names import unknown_name_hint
 from pyimgano.core.plugins import installed
+from pyimgano.workbench.config.adapting import check_adapt
 from pyimgano.workbench.config.decision_checks import check_decisions
 from pyimgano.workbench.config.layers import Layer, file_layer, flag_layer, merge, setting_layer
 from pyimgano.workbench.config.models import CalibrationConfig, OutputConfig, RunConfig
@@ -125,11 +126,19 @@ def _validated(data: dict[str, Any], problems: list[ConfigProblem]) -> Optional[
 
 
 def _known_keys() -> dict[KeyPath, tuple[str, ...]]:
-    known: dict[KeyPath, tuple[str, ...]] = {(): tuple(RunConfig.model_fields)}
-    for name, field in RunConfig.model_fields.items():
-        inner = getattr(field.annotation, "model_fields", None)
-        if inner is not None:
-            known[(name,)] = tuple(inner)
+    known: dict[KeyPath, tuple[str, ...]] = {}
+
+    def walk(annotation: Any, path: KeyPath) -> None:
+        fields = getattr(annotation, "model_fields", None)
+        if fields is None:
+            for part in get_args(annotation):  # of a list, or of what may be null
+                walk(part, path)
+            return
+        known[path] = tuple(fields)
+        for name, field in fields.items():
+            walk(field.annotation, (*path, name))
+
+    walk(RunConfig, ())
     return known
 
 
@@ -141,6 +150,7 @@ def _check_names(data: Mapping[str, Any], problems: list[ConfigProblem], *, chec
         made = _check_recipe(recipe or RunConfig.model_fields["recipe"].default, data.get("recipe_params"), problems)
     else:
         made = None
+    detector = None
     if isinstance(model, dict) and isinstance(model.get("name"), str) and model["name"]:
         detector = _check_model(model["name"], model.get("params"), problems)
         if made is not None and detector is not None and hasattr(made, "check_model"):
@@ -149,6 +159,7 @@ def _check_names(data: Mapping[str, Any], problems: list[ConfigProblem], *, chec
             except ParameterError as error:
                 problems += parameter_problems(("recipe_params",), error, data.get("recipe_params") or {})
         _check_maps(model["name"], data, problems)
+    check_adapt(data.get("adapt"), made, detector, problems)
     if isinstance(calibration, dict):
         _check_calibration(calibration, problems)
     check_decisions(data, problems)

@@ -17,9 +17,11 @@ from pyimgano.workbench.config.base import ComponentConfig, Frozen, PlainJson
 from pyimgano.workbench.config.postprocessing import PostprocessConfig, RegionConfig
 
 __all__ = [
+    "AdaptConfig",
     "CalibrationConfig",
     "ComponentConfig",
     "DatasetConfig",
+    "DriftConfig",
     "EvaluationConfig",
     "ModelConfig",
     "OutputConfig",
@@ -67,6 +69,21 @@ def _distinct(value: Any) -> Any:
     return value
 
 
+def _severities(value: Any) -> Any:
+    whole = isinstance(value, (list, tuple)) and all(
+        isinstance(part, int) and not isinstance(part, bool) and 1 <= part <= 5 for part in value
+    )
+    if not whole or len(value) != 2 or value[0] > value[1]:
+        raise ValueError("must be [low, high], whole numbers from 1 to 5")
+    return tuple(value)
+
+
+def _some(value: Any) -> Any:
+    if value is not None and not value:
+        raise ValueError("must name at least one; leave the key out for the default")
+    return value
+
+
 def _folder_name(value: Any) -> Any:
     if isinstance(value, str) and (value in (".", "..") or any(part in value for part in '/\\:*?"<>|\0') or not value):
         raise ValueError('must be a plain folder name, without / \\ : * ? " < > |')
@@ -74,6 +91,7 @@ def _folder_name(value: Any) -> Any:
 
 
 _Rate = Annotated[float, Field(gt=0.0, le=1.0)]
+_Severity = Annotated[int, Field(ge=1, le=5)]
 
 
 class DatasetConfig(Frozen):
@@ -108,6 +126,36 @@ class ModelConfig(Frozen):
         default_factory=dict,
         description="Parameters of the model (`pyimgano models info NAME`). Those of the preset's model are its "
         "defaults.",
+    )
+
+
+class DriftConfig(ComponentConfig):
+    """One drift that good images may get while a model learns: a component of kind 'augment'."""
+
+    severity: Annotated[tuple[_Severity, _Severity], BeforeValidator(_severities)] = Field(
+        (1, 3), strict=False, description="Lowest and highest severity, 1 to 5; each between them is as likely."
+    )
+    probability: float = Field(0.3, gt=0.0, le=1.0, description="Share of the images that get it.")
+
+
+class AdaptConfig(Frozen):
+    """What good images go through while a model learns from them. Held-out and test images stay as they are."""
+
+    drift_augment: bool = Field(
+        False,
+        description="Learn from drifted images too: a fit sees every good image and copies of it, a training draws new "
+        "drifts for each image and epoch.",
+    )
+    augment: Annotated[Optional[list[DriftConfig]], AfterValidator(_some)] = Field(
+        None,
+        description="The drifts, in the order that they are applied in (`pyimgano augment list`). Null: rotation, "
+        "shift, exposure, light-gradient, defocus and sensor-noise at severities 1 to 3, each with probability 0.3.",
+    )
+    copies: int = Field(
+        2,
+        ge=1,
+        description="Drifted copies of each good image in a fit, and in the memory that an adapted backbone fills. "
+        "Made when they are read; the time of the fit grows with them.",
     )
 
 
@@ -217,6 +265,7 @@ class RunConfig(Frozen):
     seed: int = Field(0, ge=0, description="Every random choice of the run follows from it.")
     dataset: DatasetConfig
     model: ModelConfig
+    adapt: AdaptConfig = Field(default_factory=AdaptConfig)
     calibration: CalibrationConfig = Field(default_factory=CalibrationConfig)
     postprocess: PostprocessConfig = Field(default_factory=PostprocessConfig)
     regions: RegionConfig = Field(default_factory=RegionConfig)

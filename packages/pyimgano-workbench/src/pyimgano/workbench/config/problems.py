@@ -101,7 +101,7 @@ def from_validation(errors: Sequence[Mapping[str, Any]], known: Mapping[KeyPath,
     errors : sequence of mapping
         ``ValidationError.errors()``.
     known : mapping
-        Path of each table → the keys that it may have.
+        Path of each table → the keys that it may have; those of a list's tables have the path of the list.
     """
     return [_translate(error, known) for error in errors]
 
@@ -113,7 +113,7 @@ def _translate(error: Mapping[str, Any], known: Mapping[KeyPath, Sequence[str]])
     if len(given) > 80:
         given = given[:77] + "…"
     if kind == "extra_forbidden":
-        keys = known.get(path[:-1], ())
+        keys = known.get(tuple(part for part in path[:-1] if isinstance(part, str)), ())
         near = nearest_names(str(path[-1]), keys, 1)
         # A key of another table is a common slip: `alpha` at the top instead of in [calibration].
         elsewhere = [dotted((*table, str(path[-1]))) for table, names in known.items() if path[-1] in names]

@@ -12,6 +12,7 @@ from pyimgano.workbench.schemas.building import (
     TEXTS,
     WHOLE,
     object_of,
+    pair_of,
     value,
     version,
 )
@@ -100,12 +101,35 @@ def category_report_schema(number: int, *, card: int, record: int) -> dict[str, 
                 "test_ms_per_image": NUMBER_OR_NULL,
             }
         ),
+        "adapt": _adapt(),
         "finetune": finetune_schema(),
     }
     return {
-        **object_of(properties, optional=("finetune", "postprocess", "regions")),
+        **object_of(properties, optional=("adapt", "finetune", "postprocess", "regions")),
         "$defs": {"metric": metric_schema(), "card": card_schema(card)},
     }
+
+
+def _adapt() -> dict[str, Any]:
+    drift = object_of(
+        {
+            "name": TEXT,
+            "params": value("object", "Of the component, without the severity.", additionalProperties=True),
+            "severity": pair_of(WHOLE, "Lowest and highest."),
+            "probability": value("number", "Share of the images that get it.", exclusiveMinimum=0, maximum=1),
+        }
+    )
+    return object_of(
+        {
+            "drifts": value("array", "In the order that they are applied in.", items=drift),
+            "copies": value(
+                "integer",
+                "Drifted copies of each good image in a fit or a memory; 0 where only steps saw drifts.",
+                minimum=0,
+            ),
+        },
+        description="Drifts of the good images that the model learned from, where there are any.",
+    )
 
 
 def _failure() -> dict[str, Any]:

@@ -27,6 +27,7 @@ from pyimgano.workbench.runs.directory import (
 from pyimgano.workbench.runs.naming import file_stem
 from pyimgano.workbench.scoring import ScoredImage, score_stream
 from pyimgano.workbench.stages.data import CategoryData
+from pyimgano.workbench.stages.drifting import adapt_facts
 from pyimgano.workbench.stages.fitting import Fitted
 from pyimgano.workbench.stages.image_evaluation import evaluate_images
 from pyimgano.workbench.stages.pixel_evaluation import evaluate_pixels
@@ -61,7 +62,7 @@ def evaluate_category(
     Parameters
     ----------
     more : callable, optional
-        Returns further keys of the report, from the records.
+        Returns further keys of the report, from the records; they replace what has the same name.
     processing : PostProcess, optional
         What becomes of scores and maps, as in the calibration.
 
@@ -119,6 +120,7 @@ def evaluate_category(
             "test_seconds": seconds,
             "test_ms_per_image": 1000.0 * seconds / len(records) if records else None,
         },
+        **adapt_facts(config.adapt, copies=True),
         **(more(records) if more is not None else {}),
     }
     dump_json(report, folder.report_file)

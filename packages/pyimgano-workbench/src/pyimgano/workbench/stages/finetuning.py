@@ -14,6 +14,7 @@ from pyimgano.core.files import dump_json, load_json
 from pyimgano.core.images import ImageSequence
 from pyimgano.core.seeding import derive_seed
 from pyimgano.core.state import DETECTOR_JSON
+from pyimgano.workbench.augment.copies import DriftedCopies
 from pyimgano.workbench.compare.comparison import image_differences
 from pyimgano.workbench.records import PredictionRecord, read_records, write_records
 from pyimgano.workbench.region_policy import RegionPolicy
@@ -22,11 +23,12 @@ from pyimgano.workbench.runs.directory import CONFIG_JSON, make_folder
 from pyimgano.workbench.scoring import score_stream
 from pyimgano.workbench.stages.calibration import calibrate_category
 from pyimgano.workbench.stages.data import CategoryData
+from pyimgano.workbench.stages.drifting import adapt_facts, drifts_of
 from pyimgano.workbench.stages.fitting import Fitted, create_detector, fit_category
 from pyimgano.workbench.stages.postprocessing import learn_postprocess
 from pyimgano.workbench.train import TrainSettings, train_detector
 from pyimgano.workbench.train.learning_images import LearningImages
-from pyimgano.workbench.train.runner import trainable_parameters
+from pyimgano.workbench.train.runner import keeps_images, trainable_parameters
 from pyimgano.workbench.train.validation import ValidationImages
 from pyimgano.workbench.verdict import Judge
 
@@ -107,9 +109,16 @@ def _train(
 
     split = split_good(data.fit, settings.validation, seed=derive_seed(config.seed, "training"))
     value_range = config.dataset.value_range
+    drifts = drifts_of(config.adapt)
 
     def images(samples: Sequence[Sample]) -> ImageSequence:
         return ImageSequence([sample.source for sample in samples], value_range=value_range)
+
+    def remembered(detector: Any) -> Sequence[Any]:
+        """Return the images that a memory is filled from: drifted copies among them, as in a fit."""
+        if drifts is None or not keeps_images(detector):
+            return images(data.fit)
+        return DriftedCopies(data.fit, drifts, copies=config.adapt.copies, seed=config.seed, value_range=value_range)
 
     detector = _starting_detector(config, settings, data.name)
     prepare = getattr(detector, "prepare", None)
@@ -124,12 +133,13 @@ def _train(
         prepare=prepare,
         value_range=value_range,
         synthetic_share=settings.synthetic_share if mode in getattr(detector, "modes_on_defects", ()) else 0.0,
+        drifts=drifts,
     )
     if not (place / FROZEN).is_file():
         frozen = _starting_detector(config, settings, data.name)
         trainable_parameters(frozen, settings)
         frozen.begin_training(images(split.fit))
-        frozen.finish_training(images(data.fit), validation.good_images)
+        frozen.finish_training(remembered(frozen), validation.good_images)
         write_records(_score(config, data, frozen, run), place / FROZEN)
         del frozen
     outcome = train_detector(
@@ -143,7 +153,7 @@ def _train(
         batch_size=config.batch_size,
     )
     # What a model keeps of images beside its weights (a memory bank) it keeps of all that the frozen one was given.
-    detector.finish_training(images(data.fit), validation.good_images)
+    detector.finish_training(remembered(detector), validation.good_images)
     return detector, outcome.facts
 
 
@@ -234,7 +244,8 @@ def training_effect(
     dict
         ``"finetune"``: the outcome, ``verdict`` and ``differences`` (trained minus frozen, by metric). The verdict is
         ``"helped"``, ``"harmed"`` or ``"no difference is shown"`` by image AUROC, ``"unchanged"`` where the state
-        before the first step is kept, and ``"not tested"`` where there is nothing to test it by.
+        before the first step is kept, and ``"not tested"`` where there is nothing to test it by. And ``"adapt"``, where
+        images were drifted.
     """
     before = {record.image: record for record in finetuned.frozen}
     pairs = [
@@ -252,9 +263,10 @@ def training_effect(
     if finetuned.outcome["kept"] == 0:
         verdict = "unchanged"
     return {
+        **adapt_facts(config.adapt, copies=keeps_images(finetuned.fitted.detector)),
         "finetune": {
             **finetuned.outcome,
             "verdict": verdict,
             "differences": {name: found.differences[name].to_json() for name in METRICS},
-        }
+        },
     }

@@ -15,9 +15,11 @@ from pyimgano.core.files import dump_json, load_json
 from pyimgano.core.images import ImageSequence
 from pyimgano.core.parameters import describe_parameters
 from pyimgano.core.registry import MODELS
+from pyimgano.workbench.augment.copies import DriftedCopies
 from pyimgano.workbench.progress import Progress
 from pyimgano.workbench.runs.directory import CategoryFolder, make_folder
 from pyimgano.workbench.stages.data import CategoryData
+from pyimgano.workbench.stages.drifting import drifts_of
 
 if TYPE_CHECKING:
     from pyimgano.workbench.config import RunConfig
@@ -80,14 +82,29 @@ def create_detector(config: RunConfig) -> Any:
 def fit_detector(config: RunConfig, samples: Sequence[Sample], progress: Progress, title: str) -> Any:
     """Return a new detector of the run's model, fitted on good images; nothing is saved.
 
+    Where the config wants drifts (``adapt``), it is fitted on drifted copies of the images, too.
+
     Raises
     ------
     ImageError
         When an image cannot be read; it names the file.
     """
     detector = create_detector(config)
-    with progress.stage(title, len(samples)) as advance:
-        detector.fit(_Read([sample.source for sample in samples], config.dataset.value_range, advance))
+    drifts = drifts_of(config.adapt)
+    rounds = 1 if drifts is None else 1 + config.adapt.copies
+    with progress.stage(title, rounds * len(samples)) as advance:
+        if drifts is None:
+            images: Any = _Read([sample.source for sample in samples], config.dataset.value_range, advance)
+        else:
+            images = DriftedCopies(
+                samples,
+                drifts,
+                copies=config.adapt.copies,
+                seed=config.seed,
+                value_range=config.dataset.value_range,
+                advance=advance,
+            )
+        detector.fit(images)
     return detector
 
 

@@ -13,6 +13,8 @@ from pyimgano.core.seeding import generator
 if TYPE_CHECKING:
     import numpy as np
 
+    from pyimgano.workbench.augment.random_drifts import RandomDrifts
+
 __all__ = ["LearningImages"]
 
 Item = tuple["np.ndarray", Optional["np.ndarray"]]
@@ -36,6 +38,10 @@ class LearningImages:
         See :func:`pyimgano.core.images.to_rgb8`.
     synthetic_share : float
         Share of the good images that are given a synthetic defect each time they are seen; 0 for none.
+    drifts : RandomDrifts, optional
+        What every image gets each time it is seen, seeded by the epoch and its id; a mask goes with what moves.
+        Defective images get them too, and synthetic defects lie below them: otherwise a drift would tell good from
+        defective.
 
     Raises
     ------
@@ -52,6 +58,7 @@ class LearningImages:
         prepare: Optional[Callable[[np.ndarray], np.ndarray]] = None,
         value_range: Optional[tuple[float, float]] = None,
         synthetic_share: float = 0.0,
+        drifts: Optional[RandomDrifts] = None,
     ) -> None:
         for sample in defective:
             if not sample.masks:
@@ -66,6 +73,7 @@ class LearningImages:
         self._prepare = prepare
         self._value_range = value_range
         self._share = synthetic_share
+        self._drifts = drifts
 
     def __len__(self) -> int:
         return len(self._samples)
@@ -86,6 +94,15 @@ class LearningImages:
             left -= size
 
     def _load(self, epoch: int, index: int) -> Item:
+        image, mask = self._learned(epoch, index)
+        if self._drifts is None:
+            return image, mask
+        drifted = self._drifts(image, generator(self._seed, "augment", epoch, self._samples[index].id), mask=mask)
+        # What was moved out of the image leaves a good one behind.
+        return drifted if drifted[1] is None or drifted[1].any() else (drifted[0], None)
+
+    def _learned(self, epoch: int, index: int) -> Item:
+        """Return an image before any drift, and where it is defective."""
         from pyimgano.datasets import load_image, load_mask
         from pyimgano.workbench.train.synthetic import add_defect
 

@@ -24,7 +24,7 @@ from pyimgano.workbench.train.optimisation import LearningRate, make_optimizer, 
 from pyimgano.workbench.train.settings import TrainSettings
 from pyimgano.workbench.train.validation import Measurement, ValidationImages
 
-__all__ = ["Plan", "TrainingOutcome", "check_model", "train_detector", "trainable_parameters"]
+__all__ = ["Plan", "TrainingOutcome", "check_model", "keeps_images", "train_detector", "trainable_parameters"]
 
 LOG = "log.jsonl"
 ENDED = "ended.json"
@@ -59,6 +59,11 @@ def trainable_parameters(detector: Any, settings: TrainSettings) -> Sequence[Any
     options = {"rank": settings.lora_rank} if mode == "lora" else {}
     parameters: Sequence[Any] = detector.trainable(mode, **options)
     return parameters
+
+
+def keeps_images(detector: Any) -> bool:
+    """Tell whether a model fills a memory from images when its training ends: one whose backbone alone is trained."""
+    return "backbone-adapt" in detector.modes
 
 
 @dataclass(frozen=True)
