@@ -42,6 +42,9 @@ class MicroFinetune(TrainSettings):
         refits its memory; ``student`` trains STFPM's student.
     """
 
+    whole_images: ClassVar[bool] = True
+    """It takes neither ``preprocess`` nor ``tiling``."""
+
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
         {
             "adapt": {

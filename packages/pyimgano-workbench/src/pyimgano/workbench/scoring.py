@@ -114,7 +114,9 @@ def score_stream(
     """
     if on_error not in ("record", "raise"):
         raise ValueError(f"on_error is 'record' or 'raise', not {on_error!r}")
-    size = batch_size or getattr(detector, "batch_size", None) or 8
+    # A detector of tiles fills batches of its own, and would otherwise have many large images decoded beside it.
+    size = getattr(detector, "images_at_once", None) or batch_size or getattr(detector, "batch_size", None) or 8
+    workers = workers or getattr(detector, "reading_workers", None)
     index = 0
     for block in _blocks(sources, size * BLOCK):
         for scored in _score_block(detector, block, size, value_range, maps, on_error, workers):

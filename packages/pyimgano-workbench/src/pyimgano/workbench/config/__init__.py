@@ -18,6 +18,7 @@ from pyimgano.workbench.config.models import (
     PostprocessConfig,
     RegionConfig,
     RunConfig,
+    TilingConfig,
     relative_path,
     run_config_schema,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "RegionConfig",
     "RunConfig",
     "RunConfigError",
+    "TilingConfig",
     "load_run_config",
     "relative_path",
     "run_config_schema",

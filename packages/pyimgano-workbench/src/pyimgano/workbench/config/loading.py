@@ -15,6 +15,7 @@ from pyimgano.workbench.config.adapting import check_adapt
 from pyimgano.workbench.config.decision_checks import check_decisions
 from pyimgano.workbench.config.layers import Layer, file_layer, flag_layer, merge, setting_layer
 from pyimgano.workbench.config.models import CalibrationConfig, OutputConfig, RunConfig
+from pyimgano.workbench.config.pipelines import check_pipeline
 from pyimgano.workbench.config.places import KeyPath
 from pyimgano.workbench.config.problems import (
     ConfigProblem,
@@ -163,6 +164,7 @@ def _check_names(data: Mapping[str, Any], problems: list[ConfigProblem], *, chec
     if isinstance(calibration, dict):
         _check_calibration(calibration, problems)
     check_decisions(data, problems)
+    check_pipeline(data, made, problems)
     if isinstance(dataset, dict):
         _check_dataset(dataset, problems, check_dataset=check_dataset)
 

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, Optional, Union
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from pyimgano.workbench.config.base import ComponentConfig, Frozen, PlainJson
+from pyimgano.workbench.config.pipelines import TilingConfig
 from pyimgano.workbench.config.postprocessing import PostprocessConfig, RegionConfig
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "PostprocessConfig",
     "RegionConfig",
     "RunConfig",
+    "TilingConfig",
     "relative_path",
     "run_config_schema",
 ]
@@ -265,6 +267,12 @@ class RunConfig(Frozen):
     seed: int = Field(0, ge=0, description="Every random choice of the run follows from it.")
     dataset: DatasetConfig
     model: ModelConfig
+    preprocess: list[ComponentConfig] = Field(
+        default_factory=list,
+        description="What is done to every source image before the model sees it, in this order: components of kind "
+        "'preprocess'.",
+    )
+    tiling: Optional[TilingConfig] = Field(None, description="Look at images in tiles. Null: whole.")
     adapt: AdaptConfig = Field(default_factory=AdaptConfig)
     calibration: CalibrationConfig = Field(default_factory=CalibrationConfig)
     postprocess: PostprocessConfig = Field(default_factory=PostprocessConfig)

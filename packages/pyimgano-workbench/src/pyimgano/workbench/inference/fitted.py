@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
-from pyimgano.core.creation import load_model
 from pyimgano.core.errors import ConfigError, ImageError, PyimganoError, RunError, UnknownNameError
 from pyimgano.core.files import load_json
 from pyimgano.core.names import unknown_name_hint
 from pyimgano.workbench.calibrate import CalibrationCard
 from pyimgano.workbench.inference.sources import Source
+from pyimgano.workbench.pipeline import load_detector
 from pyimgano.workbench.postprocess.processing import UNPROCESSED, PostProcess
 from pyimgano.workbench.postprocess.roi import Roi
 from pyimgano.workbench.postprocess.rules import learns
@@ -195,7 +195,7 @@ class RunModels:
             checkpoint = (self._artifacts / self._checkpoints[name]).resolve()
             self._loaded[name] = FittedCategory(
                 None if name == DEFAULT_CATEGORY else name,
-                load_model(self.model, checkpoint),
+                load_detector(self.model, checkpoint),
                 self._cards[name],
                 self._value_range,
                 self._policy,

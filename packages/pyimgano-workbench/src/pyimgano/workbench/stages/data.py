@@ -23,6 +23,7 @@ from pyimgano.workbench.postprocess.settings import configured
 from pyimgano.workbench.progress import Progress
 from pyimgano.workbench.runs.naming import DEFAULT_CATEGORY
 from pyimgano.workbench.stages.postprocess_data import category_roi, check_roi_names, share_normalisation
+from pyimgano.workbench.stages.tiles import check_tiles
 
 if TYPE_CHECKING:
     from pyimgano.datasets import ContentHashes, GoodSplit
@@ -147,7 +148,7 @@ def prepare_data(config: RunConfig, progress: Progress, *, train_defects: bool =
     CalibrationError
         When a category has too few images for alpha, or settings of the calibration contradict each other.
     ConfigError
-        When pixel metrics are asked for and there are no masks.
+        When pixel metrics are asked for and there are no masks, or a tile is larger than the images.
     """
     from pyimgano.datasets import ContentHashes, read_dataset
 
@@ -168,6 +169,7 @@ def prepare_data(config: RunConfig, progress: Progress, *, train_defects: bool =
             where=dataset.root,
             hint="use --set evaluation.pixel=auto, or bring ground-truth masks",
         )
+    check_tiles(config, [data.fit[0] for data in categories])
     return RunData(tuple(categories), tuple(samples.notes))
 
 

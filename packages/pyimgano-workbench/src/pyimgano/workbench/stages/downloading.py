@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyimgano.core.weights import weights_provider
 from pyimgano.workbench.config import RunConfig
 from pyimgano.workbench.progress import Progress
-from pyimgano.workbench.stages.fitting import create_detector
+from pyimgano.workbench.stages.fitting import create_bare_model
 
 __all__ = ["download_weights"]
 
@@ -23,7 +23,7 @@ def download_weights(config: RunConfig, progress: Progress) -> bool:
     WeightsError
         When they cannot be had; its hint says what to bring from where.
     """
-    detector = create_detector(config)
+    detector = create_bare_model(config)
     backbone = getattr(detector, "backbone", None)
     if not isinstance(backbone, str):
         progress.note(f"the model {config.model.name} names no backbone: nothing to download")

@@ -9,22 +9,24 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from pyimgano.core.contracts import Sample
-from pyimgano.core.creation import create_model, load_model
+from pyimgano.core.creation import create_model
 from pyimgano.core.errors import PyimganoError, RunError
 from pyimgano.core.files import dump_json, load_json
 from pyimgano.core.images import ImageSequence
 from pyimgano.core.parameters import describe_parameters
 from pyimgano.core.registry import MODELS
 from pyimgano.workbench.augment.copies import DriftedCopies
+from pyimgano.workbench.pipeline import load_detector
 from pyimgano.workbench.progress import Progress
 from pyimgano.workbench.runs.directory import CategoryFolder, make_folder
 from pyimgano.workbench.stages.data import CategoryData
 from pyimgano.workbench.stages.drifting import drifts_of
+from pyimgano.workbench.stages.pipelines import with_pipeline
 
 if TYPE_CHECKING:
     from pyimgano.workbench.config import RunConfig
 
-__all__ = ["Fitted", "create_detector", "fit_category", "fit_detector"]
+__all__ = ["Fitted", "create_bare_model", "create_detector", "fit_category", "fit_detector"]
 
 FIT_JSON = "fit.json"
 FIT_SCHEMA = 1
@@ -69,6 +71,11 @@ class _Read(ImageSequence):
 
 
 def create_detector(config: RunConfig) -> Any:
+    """Return the model, unfitted, with the preprocessing and the tiles that the config wants around it."""
+    return with_pipeline(config, create_bare_model(config))
+
+
+def create_bare_model(config: RunConfig) -> Any:
     """Return the model, unfitted. Its seed and batch size are the run's unless its parameters say otherwise."""
     known = describe_parameters(MODELS.load(config.model.name))
     params = dict(config.model.params)
@@ -149,7 +156,7 @@ def fit_category(
     else:
         shutil.rmtree(folder.checkpoint, ignore_errors=True)  # a save that was interrupted
         record = _keep(config, data, folder, *(make or fit)())
-    detector = load_model(config.model.name, folder.checkpoint)
+    detector = load_detector(config.model.name, folder.checkpoint)
     return Fitted(detector, float(record["seconds"]), resumed, tuple(_warnings(folder)))
 
 
