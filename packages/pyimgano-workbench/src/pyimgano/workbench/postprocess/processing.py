@@ -58,11 +58,14 @@ class PostProcess:
         """Whether there are pixels that do not count."""
         return self.roi is not None or self.border > 0
 
-    def part(self) -> str:
-        """Return what counts in a few words, that are the same only where it is the same."""
-        border = [f"border {self.border}"] if self.border else []
-        roi = [] if self.roi is None else [f"region of interest {self.roi.fingerprint()[:12]}"]
-        return ", ".join(roi + border) or "all"
+    def part(self, shape: tuple[int, ...]) -> str:
+        """Return what counts of an image of (H, W) pixels in a few words: the same where it is the same pixels."""
+        from pyimgano.core.files import sha256_bytes
+
+        inside = self.inside(shape)
+        if inside is None:
+            return "all"
+        return f"{int(inside.sum())} of {inside.size} pixels ({sha256_bytes(inside.tobytes())[:12]})"
 
     def inside(self, shape: tuple[int, ...]) -> Optional[np.ndarray]:
         """Return the pixels of an image that count, (H, W) bool; None where all do. Not to be written to.

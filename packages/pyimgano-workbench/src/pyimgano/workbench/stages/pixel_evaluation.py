@@ -111,8 +111,8 @@ def evaluate_pixels(
             min_area=policy.min_area,
             regions_of=None if simple else regions_of,
         )
-        if processing.restricted:
-            pixels = dataclasses.replace(pixels, metrics=_of_a_part(pixels.metrics, processing.part()))
+        if processing.restricted and known:
+            pixels = dataclasses.replace(pixels, metrics=_of_a_part(pixels.metrics, processing.part(shapes[known[0]])))
         if not any(defective):  # false regions on good images need no masks
             undefined = undefined_pixel_metrics("no test image has a ground-truth mask", limits, {"images": len(known)})
             name = "pixel_false_regions_per_good_image"
