@@ -7,6 +7,7 @@ GROUPS = {
     "coreset": "benchmarks.rows.coreset",
     "latency": "benchmarks.rows.latency",
     "padim-fit": "benchmarks.rows.padim_fit",
+    "tiling": "benchmarks.rows.tiling",
     "training": "benchmarks.rows.training",
     "metrics": "benchmarks.rows.metrics",
     "cli": "benchmarks.rows.cli",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Union
 
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 __all__ = ["Pipeline", "PreparedImage", "load_detector"]
 
 FOLDER = "pipeline"
+
+_BATCHES = 4
+"""Batches of tiles that the model is given together: what it reads ahead overlaps with what it computes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,11 +121,14 @@ class Pipeline:
         tiles: list[np.ndarray] = []
         for grid in grids:
             scaled = _scaled(image, grid.shape)
-            for index in range(len(grid)):
-                tile = self._for_model(grid.cut(scaled, index))
-                # A view would keep the whole image alive until its tiles are scored.
-                tiles.append(tile.copy() if tile.base is not None else tile)
+            # By all cores: for a single image there is nothing else to do meanwhile.
+            tiles.extend(read_ahead(partial(self._tile, scaled, grid), len(grid), ahead=4 * self.batch_size))
         return PreparedImage(shape, tiles, grids, moved)
+
+    def _tile(self, image: np.ndarray, grid: TileGrid, index: int) -> Any:
+        tile = self._for_model(grid.cut(image, index))
+        # A view would keep the whole image alive until its tiles are scored.
+        return tile.copy() if tile.base is not None else tile
 
     def _for_model(self, image: np.ndarray) -> Any:
         prepare = getattr(self.detector, "prepare", None)
@@ -207,8 +214,8 @@ class Pipeline:
         highest, merged, first = -np.inf, [], 0
         for grid in prepared.grids:
             merge: Optional[MapMerge] = None
-            for start in range(0, len(grid), self.batch_size):
-                stop = min(start + self.batch_size, len(grid))
+            for start in range(0, len(grid), _BATCHES * self.batch_size):
+                stop = min(start + _BATCHES * self.batch_size, len(grid))
                 scores = self.detector.infer(prepared.tiles[first + start : first + stop], maps=maps)
                 highest = max(highest, float(np.max(scores.image_scores)))
                 if scores.maps is None:
