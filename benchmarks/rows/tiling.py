@@ -53,8 +53,8 @@ def measure(options: Options) -> Outcome:
             ratio=f"{ratio:.2f}×",
             goal=f"≥ {SPEED_GOAL:g}×",
             passed=None if options.quick else ratio >= SPEED_GOAL,
-            method="pixels that the model was given per second, from files: the large image, against images of 512 × 512 without"
-            " tiling, after it in the same process.",
+            method="pixels that the model was given per second, from files: the large image, against images of"
+            " 512 × 512 without tiling, after it in the same process.",
         ),
     ]
     return Outcome(rows, {"rounds": answers})
