@@ -1,4 +1,8 @@
-"""Random shapes in [0, 1] that defects are made of. NumPy only, so that every platform draws the same ones."""
+"""Random shapes in [0, 1] on a whole image. NumPy only, so that every platform draws the same ones.
+
+What these draw is part of the demo's dataset and of measurements that were made with it: their output stays as it is.
+Shapes that are drawn in a window of their own are in :mod:`pyimgano.workbench.defects.outlines`.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["blob", "curve", "smooth_noise", "soften"]
+__all__ = ["blob", "curve", "smooth_noise", "soften", "stroke"]
 
 
 def soften(image: np.ndarray, radius: int) -> np.ndarray:
@@ -132,11 +136,28 @@ def curve(
     points = (1 - position) ** 2 * start + 2 * position * (1 - position) * control + position**2 * end
     thickness = width / 2 * (0.4 + 0.6 * np.sin(np.pi * position[:, 0]))
     opacity = np.zeros(shape, dtype=np.float32)
-    for (row, column), half in zip(points, thickness):
+    stroke(opacity, points, thickness)
+    return opacity
+
+
+def stroke(opacity: np.ndarray, points: np.ndarray, halves: np.ndarray) -> None:
+    """Draw a line into ``opacity``, (H, W) float32, as discs one beside the other.
+
+    Parameters
+    ----------
+    opacity : ndarray, (H, W) float32
+        Changed in place; the larger value stays.
+    points : ndarray, (n, 2)
+        Rows and columns of the discs' centres, about a pixel apart; what lies outside is left out.
+    halves : ndarray, (n,)
+        Their radii in pixels.
+    """
+    import numpy as np
+
+    for (row, column), half in zip(points, halves):
         reach = int(half) + 2
         top, left = max(0, int(row) - reach), max(0, int(column) - reach)
-        window = opacity[top : int(row) + reach + 1, left : int(column) + reach + 1]
+        window = opacity[top : max(0, int(row) + reach + 1), left : max(0, int(column) + reach + 1)]
         rows, columns = np.ogrid[top : top + window.shape[0], left : left + window.shape[1]]
         distance = np.hypot(rows - row, columns - column)
         np.maximum(window, np.clip(half - distance + 0.5, 0.0, 1.0), out=window, casting="same_kind")
-    return opacity

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Callable
 
 from pyimgano.core.creation import create_component
+from pyimgano.workbench.defects.donors import out_of_place
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,16 +44,5 @@ def add_defect(
     name, ranges = _KINDS[int(chance.integers(len(_KINDS)))]
     kind = create_component("defects", name, ranges)
     changed: tuple[np.ndarray, np.ndarray]
-    changed = kind(image, chance, donor=_out_of_place(donor(), image.shape, chance) if name == "foreign" else None)
+    changed = kind(image, chance, donor=out_of_place(donor(), image.shape, chance) if name == "foreign" else None)
     return changed
-
-
-def _out_of_place(donor: np.ndarray, shape: tuple[int, ...], chance: np.random.Generator) -> np.ndarray:
-    """Return the donor enlarged to at least half more than the image in each direction, and turned by lot."""
-    import cv2
-    import numpy as np
-
-    turned = np.rot90(donor, int(chance.integers(1, 4)))
-    height, width = (round(1.5 * side) for side in shape[:2])
-    resized: np.ndarray = cv2.resize(np.ascontiguousarray(turned), (width, height), interpolation=cv2.INTER_LINEAR)
-    return resized
