@@ -67,6 +67,7 @@ FIRST_PARTY: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("pyimgano-workbench", "runs", f"{_COMMANDS}.runs:app"),
         ("pyimgano-workbench", "schema", f"{_COMMANDS}.schema:schema"),
         ("pyimgano-workbench", "datasets", f"{_COMMANDS}.datasets:app"),
+        ("pyimgano-workbench", "synthesize", f"{_COMMANDS}.synthesize:synthesize"),
     ),
 }
 """Group → (distribution, entry name, value) of the built-ins. A test holds it against the distributions' metadata."""

@@ -23,7 +23,12 @@ FLAGS = {
 }
 """Key → the option of `train` that sets it, for messages."""
 
-PATHS = (("dataset", "root"), ("output", "dir"), ("recipe_params", "start_from"))
+PATHS = (
+    ("dataset", "root"),
+    ("output", "dir"),
+    ("recipe_params", "start_from"),
+    ("recipe_params", "defect_bank"),
+)
 """Keys that hold a path: relative to the file that they stand in."""
 
 

@@ -124,8 +124,8 @@ class DrawnDefect(ABC):
     def outline(self, area: np.ndarray, rng: np.random.Generator, inside: Optional[np.ndarray]) -> Footprint:
         """Return where the defect lies in ``area``, (H, W, 3) uint8.
 
-        ``inside``, (H, W) bool or None, is the ROI, for kinds that look for a place of their own; the others are moved
-        into it afterwards.
+        ``inside``, (H, W) bool or None, is the ROI where it is not the whole image, for kinds that look for a place of
+        their own; the others are moved into it afterwards.
         """
 
     @abstractmethod
@@ -158,7 +158,7 @@ class DrawnDefect(ABC):
         box = (slice(0, image.shape[0]), slice(0, image.shape[1]))
         if roi is not None:
             box = _box_of(roi, image)
-        area, inside = image[box], None if roi is None else roi[box]
+        area, inside = image[box], None if roi is None or roi.all() else roi[box]
         footprint = _solid(self.outline(area, rng, inside), (area.shape[0], area.shape[1]), rng)
         if inside is not None:
             footprint = footprint.moved_into(inside, rng)

@@ -29,7 +29,7 @@ def _part_edges(area: np.ndarray, inside: Optional[np.ndarray]) -> tuple[np.ndar
 
     step = max(1, min(area.shape[:2]) // COARSE)
     picked = (slice(step // 2, None, step), slice(step // 2, None, step))
-    if inside is not None and not inside.all():
+    if inside is not None:
         # What lies behind the border of the box is not the part.
         framed = soften(np.pad(inside[picked].astype(np.float32), 3), 1)
         down, right = (side[3:-3, 3:-3] for side in np.gradient(framed))
@@ -183,7 +183,10 @@ class MissingPart(DrawnDefect):
         part = np.abs(area - colour).max(axis=2) > 30.0
         if inside is not None:
             part &= inside
-        return placed.moved_into(part, rng) if part.any() else placed
+        if not part.any():
+            return placed
+        moved = placed.moved_into(part, rng)
+        return dataclasses.replace(moved, content=np.broadcast_to(colour, (*moved.opacity.shape, 3)))
 
     def paint(
         self, area: np.ndarray, footprint: Footprint, rng: np.random.Generator, donor: Optional[np.ndarray]
@@ -194,10 +197,8 @@ class MissingPart(DrawnDefect):
         shape = footprint.opacity.shape
         noise = soften(rng.standard_normal(shape), 1)[..., None] * 4.0
         strength = np.float32(self.draw("strength", rng))
-        colour = _background(area, None)
-        part = np.abs(area[footprint.window] - colour).max(axis=2) > 30.0 if colour is not None else None
-        if colour is not None and part is not None and part[footprint.mask].mean() > 0.5:
-            return colour + noise, footprint.opacity * strength
+        if footprint.content is not None:
+            return footprint.content + noise, footprint.opacity * strength
         light = directed_light(-soften(footprint.opacity, 2), float(rng.uniform(0.0, 2.0 * np.pi)))
         ground = _run_in(area, footprint)
         return 0.72 * ground + 45.0 * light[..., None] + noise, footprint.opacity * strength

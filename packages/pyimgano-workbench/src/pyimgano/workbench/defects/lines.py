@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Crack", "Fibre", "Scratch"]
 
+THINNEST = 0.72
+"""Half the width in pixels below which a line has gaps in its mask, between the pixels."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Scratch(DrawnDefect):
@@ -72,7 +75,7 @@ class Crack(DrawnDefect):
     length : (float, float), optional
         Of the trunk, along it, as a fraction of the shorter side.
     width : (float, float), optional
-        Of the trunk in its middle, as a fraction of the shorter side (at least 1.3 pixels are drawn).
+        Of the trunk in its middle, as a fraction of the shorter side (at least 1.5 pixels are drawn).
     contrast : (float, float), optional
         Grey levels of 255 that the surface loses.
     branches : (float, float), optional
@@ -100,7 +103,7 @@ class Crack(DrawnDefect):
         import numpy as np
 
         side = min(area.shape[:2])
-        half = max(1.3, self.draw("width", rng) * side) / 2.0
+        half = max(1.5, self.draw("width", rng) * side) / 2.0
         length = max(4.0, self.draw("length", rng) * side)
         trunk = wandering_line(length, rng, kink=0.6, memory=max(2.5, length / 22.0), jagged=True)
         lines, widths = [trunk], [half * (0.35 + 0.65 * np.sin(np.pi * np.linspace(0.08, 0.92, len(trunk))))]
@@ -112,7 +115,7 @@ class Crack(DrawnDefect):
             branch = wandering_line(reach, rng, kink=0.5, memory=max(2.5, length / 22.0), start=turn, jagged=True)
             lines.append(trunk[start] + branch)
             widths.append(0.7 * widths[0][start] * np.linspace(1.0, 0.4, len(branch)))
-        opacity, _ = drawn_line(np.concatenate(lines), np.maximum(np.concatenate(widths), 0.5))
+        opacity, _ = drawn_line(np.concatenate(lines), np.maximum(np.concatenate(widths), THINNEST))
         return Footprint.somewhere(opacity, (area.shape[0], area.shape[1]), rng)
 
     def paint(

@@ -57,7 +57,9 @@ class Foreign(DrawnDefect):
 
         height, width = area.shape[:2]
         if donor is None or donor.shape[0] < height or donor.shape[1] < width:
-            raise ParameterError("a foreign piece needs a donor", allowed=f"an image of at least {width}×{height} pixels")
+            raise ParameterError(
+                "a foreign piece needs a donor", allowed=f"an image of at least {width}×{height} pixels"
+            )
         row = int(rng.integers(donor.shape[0] - height + 1))
         column = int(rng.integers(donor.shape[1] - width + 1))
         surface, inside = area[footprint.window], footprint.mask
@@ -106,8 +108,8 @@ class CutPaste(DrawnDefect):
     References
     ----------
     C.-L. Li et al., *CutPaste: Self-Supervised Learning for Anomaly Detection and Localization*, CVPR 2021,
-    arXiv 2104.04015. Other than there, of four places to cut from the one that differs most is taken: a piece of a plain
-    background on itself would be a mask without a defect.
+    arXiv 2104.04015. Other than there, of four places to cut from the one that differs most is taken: a piece of a
+    plain background on itself would be a mask without a defect.
     """
 
     size: Optional[Range] = None
@@ -148,8 +150,8 @@ class CutPasteScar(DrawnDefect):
 
     References
     ----------
-    C.-L. Li et al., CutPaste, CVPR 2021, arXiv 2104.04015: of 256 pixels 10 to 25 long and 2 to 16 wide, turned by up to
-    45°; here by any angle, longer in the upper severities, and cut without turning its content.
+    C.-L. Li et al., CutPaste, CVPR 2021, arXiv 2104.04015: of 256 pixels 10 to 25 long and 2 to 16 wide, turned by up
+    to 45°; here by any angle, longer in the upper severities, and cut without turning its content.
     """
 
     length: Optional[Range] = None

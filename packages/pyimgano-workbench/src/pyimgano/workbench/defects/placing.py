@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from pyimgano.core.creation import create_component
-from pyimgano.core.errors import UnknownNameError
+from pyimgano.core.errors import ConfigError, UnknownNameError
 from pyimgano.core.names import unknown_name_hint
 from pyimgano.core.parameters import require
 from pyimgano.core.registry import COMPONENTS
@@ -18,7 +18,10 @@ from pyimgano.workbench.defects.footprint import bounds_of
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["Kind", "PlacedDefect", "Placing", "PlacingResult", "kind_names", "make_kind"]
+__all__ = ["BANK", "Kind", "PlacedDefect", "Placing", "PlacingResult", "chosen_kinds", "kind_names", "make_kind"]
+
+BANK = "defect-bank"
+"""The kind that needs a folder."""
 
 
 def kind_names() -> tuple[str, ...]:
@@ -72,6 +75,44 @@ class Kind:
         """Return the kind at a severity, or at its own, and which one that is."""
         params = {"severity": severity, **self.params}
         return make_kind(self.name, params), int(params["severity"])
+
+
+def chosen_kinds(
+    names: Sequence[tuple[str, float]], *, bank: Optional[str] = None, bank_key: str = "bank"
+) -> tuple[Kind, ...]:
+    """Return kinds by name, each made once to see that it can be.
+
+    Parameters
+    ----------
+    names : sequence of (str, float)
+        Names and weights; none: all kinds that are registered, with equal weights, the bank's only with a bank.
+    bank : str, optional
+        Folder of crops and masks of the kind ``"defect-bank"``.
+    bank_key : str
+        What sets the bank, for messages.
+
+    Raises
+    ------
+    UnknownNameError
+        When there is no such kind.
+    ConfigError
+        When a kind is named twice, or the bank is missing or not used.
+    DatasetError
+        When the bank is none, or a crop of it has no mask.
+    """
+    chosen = list(names) or [(name, 1.0) for name in kind_names() if name != BANK or bank is not None]
+    twice = {name for name, _ in chosen if [other for other, _ in chosen].count(name) > 1}
+    if twice:
+        raise ConfigError(f"kinds of defects are named twice: {', '.join(sorted(twice))}", hint="name each once")
+    banked = BANK in [name for name, _ in chosen]
+    if banked and bank is None:
+        raise ConfigError(f"the kind {BANK!r} needs {bank_key}", allowed="a folder of defect crops with masks")
+    if bank is not None and not banked:
+        raise ConfigError(f"{bank_key} is given, and {BANK!r} is not among the kinds", hint=f"name the kind {BANK!r}")
+    kinds = tuple(Kind(name, weight, {"folder": bank} if name == BANK else {}) for name, weight in chosen)
+    for kind in kinds:
+        kind.made(SEVERITIES[0])
+    return kinds
 
 
 @dataclasses.dataclass(frozen=True)

@@ -52,8 +52,6 @@ class Dent(DrawnDefect):
 
     def outline(self, area: np.ndarray, rng: np.random.Generator, inside: Optional[np.ndarray]) -> Footprint:
         """Draw a smooth hollow."""
-        import numpy as np
-
         radius = max(2.0, self.draw("size", rng) * min(area.shape[:2]))
         inner = radius / (1.0 + RAMP * (0.5 - EDGE))
         ramp = soften(spot(inner, rng, roughness=0.08, edge=RAMP * inner, stretch=1.35), round(0.12 * inner))

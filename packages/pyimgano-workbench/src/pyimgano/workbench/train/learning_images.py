@@ -9,6 +9,7 @@ from pyimgano.core.batching import read_ahead
 from pyimgano.core.contracts import Sample
 from pyimgano.core.errors import DatasetError
 from pyimgano.core.seeding import generator
+from pyimgano.workbench.defects.placing import Kind
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,6 +37,8 @@ class LearningImages:
         See :func:`pyimgano.core.images.to_rgb8`.
     synthetic_share : float
         Share of the good images that are given a synthetic defect each time they are seen; 0 for none.
+    kinds : sequence of Kind, optional
+        Of the synthetic defects, see :func:`pyimgano.workbench.train.synthetic.add_defect`.
 
     Raises
     ------
@@ -52,6 +55,7 @@ class LearningImages:
         prepare: Optional[Callable[[np.ndarray], np.ndarray]] = None,
         value_range: Optional[tuple[float, float]] = None,
         synthetic_share: float = 0.0,
+        kinds: Optional[Sequence[Kind]] = None,
     ) -> None:
         for sample in defective:
             if not sample.masks:
@@ -66,6 +70,7 @@ class LearningImages:
         self._prepare = prepare
         self._value_range = value_range
         self._share = synthetic_share
+        self._kinds = kinds
 
     def __len__(self) -> int:
         return len(self._samples)
@@ -99,7 +104,7 @@ class LearningImages:
             chance = generator(self._seed, "train", "defects", epoch, index)
             if chance.uniform() < self._share:
                 donor = self._samples[int(chance.integers(self.n_good))]
-                return add_defect(image, chance, donor=lambda: self._decoded(donor))
+                return add_defect(image, chance, donor=lambda: self._decoded(donor), kinds=self._kinds)
         return image, None
 
     def _decoded(self, sample: Sample) -> Any:

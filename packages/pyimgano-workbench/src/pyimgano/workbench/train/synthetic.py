@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from pyimgano.core.creation import create_component
 from pyimgano.workbench.defects.donors import out_of_place
+from pyimgano.workbench.defects.placing import Kind, Placing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,9 +21,15 @@ _KINDS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("foreign", {"size": (0.03, 0.12)}),
 )
 
+_SEVERITY = (1, 3)
+
 
 def add_defect(
-    image: np.ndarray, chance: np.random.Generator, *, donor: Callable[[], np.ndarray]
+    image: np.ndarray,
+    chance: np.random.Generator,
+    *,
+    donor: Callable[[], np.ndarray],
+    kinds: Optional[Sequence[Kind]] = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Put one defect of a kind drawn by lot on an image.
 
@@ -33,6 +41,8 @@ def add_defect(
         Source of chance.
     donor : callable
         Returns another image, of which a piece may be pasted; resized and mirrored so that its pattern is out of place.
+    kinds : sequence of Kind, optional
+        What is drawn from, in severities 1 to 3, in place of scratches, stains and foreign pieces.
 
     Returns
     -------
@@ -41,6 +51,9 @@ def add_defect(
     mask : ndarray, (H, W) bool
         Where it was changed.
     """
+    if kinds is not None:
+        placed = Placing(kinds, severity=_SEVERITY)(image, chance, donor=donor)
+        return placed.image, placed.mask
     name, ranges = _KINDS[int(chance.integers(len(_KINDS)))]
     kind = create_component("defects", name, ranges)
     changed: tuple[np.ndarray, np.ndarray]
