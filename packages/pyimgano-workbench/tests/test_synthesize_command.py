@@ -58,22 +58,12 @@ def content(root: Path) -> dict[str, bytes]:
 
 
 def test_a_flat_folder_becomes_a_dataset_that_inspect_reads(flat: Path, tmp_path: Path) -> None:
-    options = (
-        "--kinds",
-        "scratch,tape=2,rust",
-        "--per-image",
-        "1-3",
-        "--severity",
-        "3-5",
-        "--count",
-        "12",
-        "--seed",
-        "4",
-    )
+    drawn = ("--kinds", "scratch,tape=2,rust", "--per-image", "1-3", "--severity", "3-5")
+    options = (*drawn, "--count", "12", "--seed", "4")
     done = run("synthesize", flat, "-o", tmp_path / "new", *options, "--preview", tmp_path / "sheet.png", "--json")
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
-    counts = told["counts"]["new"]
+    counts = told["counts"]["gravel"]
     assert counts["train/good"] == 12
     assert counts["test/good"] == 4
     assert sum(number for folder, number in counts.items() if folder.startswith("test/")) == 16
@@ -82,14 +72,8 @@ def test_a_flat_folder_becomes_a_dataset_that_inspect_reads(flat: Path, tmp_path
     inspected = run("datasets", "inspect", tmp_path / "new", "--json", "--fail-on-problems")
     assert inspected.returncode == 0, inspected.stdout
     found = json.loads(inspected.stdout)
-    assert (
-        found["categories"][0]["splits"]
-        == {
-            "test": {"good": 4, "defective": 12, "unlabelled": 0},
-            "train": {"good": 12, "defective": 0, "unlabelled": 0},
-        }
-        or found["categories"][0]["splits"]["test"]["defective"] == 12
-    )
+    assert found["problems"] == []
+    assert sum(folder["masks"] for folder in found["folders"]) == 12
     assert {folder["defect"] for folder in found["folders"]} <= {None, "scratch", "tape", "rust", "mixed"}
 
 
@@ -266,21 +250,24 @@ def test_an_empty_folder_may_be_the_output_and_a_full_one_stays(flat: Path, tmp_
     assert content(tmp_path / "new") == before
 
 
-def test_a_run_finds_and_places_the_defects(tmp_path: Path) -> None:
-    tiles(BRICK, tmp_path / "brick", 60)
+@pytest.mark.parametrize("model", ["pixel-gaussian", "sklearn-isolation-forest"])
+def test_a_run_finds_the_defects(cell_images: dict[str, list[np.ndarray]], tmp_path: Path, model: str) -> None:
+    (tmp_path / "cells").mkdir()
+    for number, image in enumerate(cell_images["good"]):
+        write_png(image, tmp_path / "cells" / f"{number}.png")
     kinds = tuple(Kind(name) for name in ("stain", "oil", "tape"))
-    synthesise(tmp_path / "brick", tmp_path / "new", Placing(kinds, severity=(5, 5)), count=20)
+    synthesise(tmp_path / "cells", tmp_path / "new", Placing(kinds, severity=(5, 5)), count=20)
     flags = {
         "dataset.root": tmp_path / "new",
-        "model.name": "pixel-gaussian",
-        "model.params": {"input_size": 32},
+        "model.name": model,
         "calibration.alpha": 0.15,
         "output.dir": tmp_path / "runs",
         "output.report": False,
     }
-    report = run_recipe(load_run_config(flags=flags)).report()
-    assert report["means"]["image_auroc"]["value"] > 0.75
-    assert report["means"]["pixel_auroc"]["value"] > 0.75
+    means = run_recipe(load_run_config(flags=flags)).report()["means"]
+    assert means["image_auroc"]["value"] > 0.8
+    if model == "pixel-gaussian":
+        assert means["pixel_auroc"]["value"] > 0.8
 
 
 def test_kinds_are_drawn_by_their_weights(flat: Path, tmp_path: Path) -> None:

@@ -52,14 +52,14 @@ def synthesize(
     ),
     as_json: bool = typer.Option(False, "--json", help="Print what was written as JSON."),
 ) -> None:
-    """Write a dataset with synthesised defects and their masks, in MVTec's layout, from good images.
+    """Write a dataset of good images and of others with synthesised defects and masks, in MVTec's layout.
 
-    For example: pyimgano synthesize parts/ --output parts-defects --kinds scratch,dent,stain --per-image 1-3
-    --count 100 --preview sheet.png
+    For example: pyimgano synthesize parts --output parts-defects --kinds scratch,dent=2 --per-image 1-3
 
-    Good test images are split between test/good and those that get defects; without a test split, two fifths of the good
-    images become test images first. No image stands on both sides. How a model does on synthesised defects says
-    that the pipeline works, not how good it is on real ones.
+    Half of the good test images get defects, the others are test/good. Without a test split, two fifths of the good
+    images become test images first. No image stands on both sides.
+
+    How a model does on synthesised defects tells whether the pipeline works, not how good it is on real ones.
     """
     from pyimgano.workbench.commands.console import ConsoleProgress, say
     from pyimgano.workbench.commands.printing import print_json, stdout_reserved
@@ -159,6 +159,5 @@ def _print(written: Synthesis, preview: Optional[Path]) -> None:
     if preview is not None:
         say(f"preview: {preview}")
     print_text(str(written.path))
-    say(
-        f"\nNext:\n  pyimgano datasets inspect {quoted(written.path)}\n  pyimgano train --dataset {quoted(written.path)}"
-    )
+    place = quoted(written.path)
+    say(f"\nNext:\n  pyimgano datasets inspect {place}\n  pyimgano train --dataset {place}")
