@@ -14,6 +14,7 @@ import pytest
 from pyimgano.core.creation import create_component
 from pyimgano.core.errors import DatasetError, ImageError, ParameterError
 from pyimgano.core.images import read_image, write_png
+from pyimgano.core.registry import COMPONENTS
 from pyimgano.core.seeding import generator
 from pyimgano.workbench.defects.bank import DefectBank, list_bank
 from pyimgano.workbench.defects.donors import out_of_place
@@ -315,3 +316,14 @@ def test_alpha_pastes_the_pixels_of_the_crop_and_poisson_brings_them_to_the_plac
     blended, where = put(DefectBank(str(tmp_path), scale=(1.0, 1.0)), surface, 0)
     # 40 below what lay around it in the crop, and 40 below what lies around it here.
     assert abs(float(blended[where].mean()) - 160) < 4
+
+
+def test_the_page_of_defects_has_every_kind_with_its_ranges() -> None:
+    page = Path(__file__).parents[3] / "docs" / "defects.md"
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.read_text("utf-8").splitlines()]
+    for name in KINDS:
+        kind = COMPONENTS.load(f"defects/{name}")
+        spans = {key: [f"{low:g}–{high:g}" for low, high in kind.levels[key]] for key in kind.levels}
+        start = next(index for index, row in enumerate(rows) if row[0] == f"`{name}`" and len(row) == 7)
+        shown = {row[1].strip("`"): row[2:] for row in rows[start : start + len(spans)]}
+        assert shown == spans

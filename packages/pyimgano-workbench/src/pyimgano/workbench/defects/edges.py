@@ -231,20 +231,27 @@ def _shard(radius: float, rng: np.random.Generator) -> np.ndarray:
 
 def _run_in(area: np.ndarray, footprint: Footprint) -> np.ndarray:
     """Return (h, w, 3) float32: the colours around the footprint, run into it."""
+    import cv2
     import numpy as np
 
     height, width = footprint.opacity.shape
     margin = max(3, min(height, width) // 6)
     top, left = max(0, footprint.top - margin), max(0, footprint.left - margin)
-    around = area[top : footprint.top + height + margin, left : footprint.left + width + margin].astype(np.float32)
+    around = area[top : footprint.top + height + margin, left : footprint.left + width + margin]
     known = np.ones(around.shape[:2], dtype=np.float32)
-    inner = (slice(footprint.top - top, footprint.top - top + height),) + (
+    inner = (
+        slice(footprint.top - top, footprint.top - top + height),
         slice(footprint.left - left, footprint.left - left + width),
     )
     known[inner] = footprint.opacity <= 0.02
-    filled = around * known[..., None]
-    radius = max(1, max(height, width) // 3)
-    weight = soften(known, radius)[..., None]
-    spread = soften(filled, radius) / np.maximum(weight, 1e-4)
-    mean = filled.sum(axis=(0, 1)) / max(float(known.sum()), 1.0)
-    return np.asarray(np.where(weight > 1e-3, spread, mean)[inner], dtype=np.float32)
+    # What is as smooth as this needs few pixels.
+    step = max(1, min(around.shape[:2]) // 48)
+    weight = known[::step, ::step]
+    colours = around[::step, ::step].astype(np.float32) * weight[..., None]
+    mean = colours.sum(axis=(0, 1)) / max(float(weight.sum()), 1.0)
+    radius = max(1, max(height, width) // (3 * step))
+    share = soften(weight, radius)[..., None]
+    spread = np.where(share > 1e-3, soften(colours, radius) / np.maximum(share, 1e-4), mean)
+    size = (around.shape[1], around.shape[0])
+    large = cv2.resize(np.ascontiguousarray(spread, dtype=np.float32), size, interpolation=cv2.INTER_LINEAR)
+    return np.asarray(large[inner], dtype=np.float32)

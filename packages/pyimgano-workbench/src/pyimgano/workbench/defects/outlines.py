@@ -52,13 +52,15 @@ def spot(
     order = np.arange(2, 2 + HARMONICS)
     waves = rng.standard_normal(HARMONICS) / order
     phases = rng.uniform(0.0, 2.0 * np.pi, HARMONICS)
-    half = int(np.ceil(radius * stretched * (1.0 + 1.5 * roughness) + edge)) + 1
-    rows, columns = np.mgrid[-half : half + 1, -half : half + 1].astype(np.float64)
+    half = int(np.ceil((radius * (1.0 + 1.5 * roughness) + edge / 2.0) * stretched)) + 1
+    rows, columns = np.mgrid[-half : half + 1, -half : half + 1].astype(np.float32)
     along = (columns * np.cos(turn) + rows * np.sin(turn)) / stretched
     across = (rows * np.cos(turn) - columns * np.sin(turn)) * stretched
-    angle = np.arctan2(across, along)
-    strays = sum(wave * np.cos(k * angle + phase) for k, wave, phase in zip(order, waves, phases))
-    reach = radius * (1.0 + roughness * np.clip(strays, -1.5, 1.5))
+    # The outline is smooth in the angle: a table of it takes a tenth of the time of its cosines at every pixel.
+    turns = np.linspace(-np.pi, np.pi, 1025)
+    strays = sum(wave * np.cos(k * turns + phase) for k, wave, phase in zip(order, waves, phases))
+    outline = radius * (1.0 + roughness * np.clip(strays, -1.5, 1.5))
+    reach = np.interp(np.arctan2(across, along), turns, outline)
     opacity = np.clip((reach - np.hypot(along, across)) / edge + 0.5, 0.0, 1.0)
     return np.asarray(opacity, dtype=np.float32)
 

@@ -35,8 +35,10 @@ def _box(image: np.ndarray, radius: int, axis: int) -> np.ndarray:
     sums = np.cumsum(np.pad(image, padding, mode="edge"), axis=axis, dtype=np.float64)
     width = 2 * radius + 1
     length = image.shape[axis]
-    upper = np.take(sums, np.arange(width, width + length), axis=axis)
-    lower = np.take(sums, np.arange(length), axis=axis)
+    before: list[slice] = [slice(None)] * image.ndim
+    behind: list[slice] = [slice(None)] * image.ndim
+    before[axis], behind[axis] = slice(0, length), slice(width, width + length)
+    upper, lower = sums[tuple(behind)], sums[tuple(before)]
     return ((upper - lower) / width).astype(np.float32)
 
 
@@ -85,13 +87,20 @@ def blob(
     reach = radius * max(stretch, 1.0 / stretch) * (1.0 + roughness)
     row = rng.uniform(min(reach, height / 2), max(height - reach, height / 2))
     column = rng.uniform(min(reach, width / 2), max(width - reach, width / 2))
-    rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
+    noise = smooth_noise(shape, max(3, int(radius)), rng)
+    # Nothing of it lies further out; the cost of the noise is that of the whole image all the same.
+    border = int(np.ceil(reach + edge * max(stretch, 1.0 / stretch))) + 2
+    top, left = max(0, int(row) - border), max(0, int(column) - border)
+    bottom, right = min(height, int(row) + border + 1), min(width, int(column) + border + 1)
+    rows, columns = np.mgrid[top:bottom, left:right].astype(np.float32)
     rows, columns = rows - row, columns - column
     along = (columns * np.cos(angle) + rows * np.sin(angle)) / stretch
     across = (rows * np.cos(angle) - columns * np.sin(angle)) * stretch
     distance = np.hypot(along, across)
-    outline = radius * (1.0 + 0.5 * roughness * np.clip(smooth_noise(shape, max(3, int(radius)), rng), -2.0, 2.0))
-    return np.asarray(np.clip((outline - distance) / edge + 0.5, 0.0, 1.0), dtype=np.float32)
+    outline = radius * (1.0 + 0.5 * roughness * np.clip(noise[top:bottom, left:right], -2.0, 2.0))
+    opacity = np.zeros(shape, dtype=np.float32)
+    opacity[top:bottom, left:right] = np.clip((outline - distance) / edge + 0.5, 0.0, 1.0)
+    return opacity
 
 
 def curve(
