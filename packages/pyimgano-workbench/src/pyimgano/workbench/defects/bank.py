@@ -25,6 +25,9 @@ BLENDS = ("poisson", "alpha")
 HALO = 0.25
 """Opacity around a mask: Poisson blending keeps the contrast to the surface that the defect was cut from."""
 
+MARGIN = 6
+"""Width of that surface in pixels: OpenCV takes its own contrasts in the outer three of what is cloned."""
+
 LAYOUT = "<name>.png with its mask as <name>_mask.png beside it, or in a folder masks"
 
 
@@ -138,8 +141,7 @@ class DefectBank(DrawnDefect):
         soft = cv2.resize(np.ascontiguousarray(mask, dtype=np.float32), size, interpolation=how)
         # A thin defect would vanish from a mask that is made small; its strongest pixels stay.
         solid = soft >= min(0.5, float(soft.max()))
-        margin = max(1, min(4, round(0.015 * max(size))))
-        halo = soften(solid.astype(np.float32), margin) > 0.0
+        halo = soften(solid.astype(np.float32), MARGIN // 2) > 0.0
         opacity = np.where(solid, 1.0, np.where(halo, HALO, 0.0)).astype(np.float32)
         return Footprint.somewhere(opacity, (area.shape[0], area.shape[1]), rng, content=content)
 
