@@ -38,6 +38,8 @@ COMMANDS = [
     ("train", "--help"),
     ("infer", "--help"),
     ("benchmark", "--help"),
+    ("synthesize", "--help"),
+    ("components", "list"),
     ("models", "list"),
     ("models", "list", "--json"),
     ("recipes", "list"),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pyimgano.models.perlin import perlin_mask, perlin_noise
+from pyimgano.core.perlin import perlin_noise
+from pyimgano.models.perlin import perlin_mask
 
 
 def chance(seed: int = 0) -> np.random.Generator:

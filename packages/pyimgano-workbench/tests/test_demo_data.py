@@ -11,7 +11,9 @@ import pytest
 from pyimgano.core.errors import MissingDependencyError, ParameterError, PyimganoError
 from pyimgano.core.images import read_image, read_mask
 from pyimgano.core.seeding import generator
-from pyimgano.workbench.defects.kinds import Foreign, Scratch, Stain
+from pyimgano.workbench.defects.lines import Scratch
+from pyimgano.workbench.defects.pieces import Foreign
+from pyimgano.workbench.defects.spots import Stain
 from pyimgano.workbench.demo import TEXTURES, textures, write_elpv, write_textures
 from pyimgano.workbench.demo.elpv import elpv_split
 

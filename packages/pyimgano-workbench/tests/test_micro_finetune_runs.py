@@ -186,6 +186,17 @@ def test_a_model_that_cannot_be_trained_is_refused_before_anything_is_read(cells
         load_run_config(settings=["recipe=micro-finetune"], flags=flags)
 
 
+def test_a_training_is_measured_by_the_kinds_of_defects_that_were_chosen(cells: Path) -> None:
+    measured = []
+    for kinds in (["tape"], ["tape"], ["pit"]):
+        run = train(cells, "recipe_params.max_steps=1", f"recipe_params.synthetic_defects={json.dumps(kinds)}")
+        measured.append(run.category("cells").report()["finetune"]["start"])
+        kept = json.loads((run.path / "config.json").read_text(encoding="utf-8"))["recipe_params"]
+        assert kept["synthetic_defects"] == kinds
+    assert measured[0] == measured[1]
+    assert measured[0] != measured[2]
+
+
 def test_calibration_that_would_train_a_model_per_fold_is_refused(cells: Path) -> None:
     with pytest.raises(ConfigError, match="would train a model for every fold"):
         train(cells, "calibration.method=cross-conformal")

@@ -68,6 +68,7 @@ FIRST_PARTY: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("pyimgano-workbench", "schema", f"{_COMMANDS}.schema:schema"),
         ("pyimgano-workbench", "datasets", f"{_COMMANDS}.datasets:app"),
         ("pyimgano-workbench", "augment", f"{_COMMANDS}.augment:app"),
+        ("pyimgano-workbench", "synthesize", f"{_COMMANDS}.synthesize:synthesize"),
     ),
 }
 """Group → (distribution, entry name, value) of the built-ins. A test holds it against the distributions' metadata."""

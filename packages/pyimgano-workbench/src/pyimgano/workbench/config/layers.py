@@ -23,7 +23,13 @@ FLAGS = {
 }
 """Key → the option of `train` that sets it, for messages."""
 
-PATHS = (("dataset", "root"), ("output", "dir"), ("recipe_params", "start_from"), ("postprocess", "roi"))
+PATHS = (
+    ("dataset", "root"),
+    ("output", "dir"),
+    ("recipe_params", "start_from"),
+    ("recipe_params", "defect_bank"),
+    ("postprocess", "roi"),
+)
 """Keys that hold a path: relative to the file that they stand in."""
 
 TABLES_OF_PATHS = (("postprocess", "roi"),)

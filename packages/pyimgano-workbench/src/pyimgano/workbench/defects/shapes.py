@@ -1,4 +1,8 @@
-"""Random shapes in [0, 1] that defects are made of. NumPy only, so that every platform draws the same ones."""
+"""Random shapes in [0, 1] on a whole image. NumPy only, so that every platform draws the same ones.
+
+What these draw is part of the demo's dataset and of measurements that were made with it: their output stays as it is.
+Shapes that are drawn in a window of their own are in :mod:`pyimgano.workbench.defects.outlines`.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["blob", "curve", "smooth_noise", "soften"]
+__all__ = ["blob", "curve", "smooth_noise", "soften", "stroke"]
 
 
 def soften(image: np.ndarray, radius: int) -> np.ndarray:
@@ -31,8 +35,10 @@ def _box(image: np.ndarray, radius: int, axis: int) -> np.ndarray:
     sums = np.cumsum(np.pad(image, padding, mode="edge"), axis=axis, dtype=np.float64)
     width = 2 * radius + 1
     length = image.shape[axis]
-    upper = np.take(sums, np.arange(width, width + length), axis=axis)
-    lower = np.take(sums, np.arange(length), axis=axis)
+    before: list[slice] = [slice(None)] * image.ndim
+    behind: list[slice] = [slice(None)] * image.ndim
+    before[axis], behind[axis] = slice(0, length), slice(width, width + length)
+    upper, lower = sums[tuple(behind)], sums[tuple(before)]
     return ((upper - lower) / width).astype(np.float32)
 
 
@@ -81,13 +87,20 @@ def blob(
     reach = radius * max(stretch, 1.0 / stretch) * (1.0 + roughness)
     row = rng.uniform(min(reach, height / 2), max(height - reach, height / 2))
     column = rng.uniform(min(reach, width / 2), max(width - reach, width / 2))
-    rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
+    noise = smooth_noise(shape, max(3, int(radius)), rng)
+    # Nothing of it lies further out; the cost of the noise is that of the whole image all the same.
+    border = int(np.ceil(reach + edge * max(stretch, 1.0 / stretch))) + 2
+    top, left = max(0, int(row) - border), max(0, int(column) - border)
+    bottom, right = min(height, int(row) + border + 1), min(width, int(column) + border + 1)
+    rows, columns = np.mgrid[top:bottom, left:right].astype(np.float32)
     rows, columns = rows - row, columns - column
     along = (columns * np.cos(angle) + rows * np.sin(angle)) / stretch
     across = (rows * np.cos(angle) - columns * np.sin(angle)) * stretch
     distance = np.hypot(along, across)
-    outline = radius * (1.0 + 0.5 * roughness * np.clip(smooth_noise(shape, max(3, int(radius)), rng), -2.0, 2.0))
-    return np.asarray(np.clip((outline - distance) / edge + 0.5, 0.0, 1.0), dtype=np.float32)
+    outline = radius * (1.0 + 0.5 * roughness * np.clip(noise[top:bottom, left:right], -2.0, 2.0))
+    opacity = np.zeros(shape, dtype=np.float32)
+    opacity[top:bottom, left:right] = np.clip((outline - distance) / edge + 0.5, 0.0, 1.0)
+    return opacity
 
 
 def curve(
@@ -132,11 +145,28 @@ def curve(
     points = (1 - position) ** 2 * start + 2 * position * (1 - position) * control + position**2 * end
     thickness = width / 2 * (0.4 + 0.6 * np.sin(np.pi * position[:, 0]))
     opacity = np.zeros(shape, dtype=np.float32)
-    for (row, column), half in zip(points, thickness):
+    stroke(opacity, points, thickness)
+    return opacity
+
+
+def stroke(opacity: np.ndarray, points: np.ndarray, halves: np.ndarray) -> None:
+    """Draw a line into ``opacity``, (H, W) float32, as discs one beside the other.
+
+    Parameters
+    ----------
+    opacity : ndarray, (H, W) float32
+        Changed in place; the larger value stays.
+    points : ndarray, (n, 2)
+        Rows and columns of the discs' centres, about a pixel apart; what lies outside is left out.
+    halves : ndarray, (n,)
+        Their radii in pixels.
+    """
+    import numpy as np
+
+    for (row, column), half in zip(points, halves):
         reach = int(half) + 2
         top, left = max(0, int(row) - reach), max(0, int(column) - reach)
-        window = opacity[top : int(row) + reach + 1, left : int(column) + reach + 1]
+        window = opacity[top : max(0, int(row) + reach + 1), left : max(0, int(column) + reach + 1)]
         rows, columns = np.ogrid[top : top + window.shape[0], left : left + window.shape[1]]
         distance = np.hypot(rows - row, columns - column)
         np.maximum(window, np.clip(half - distance + 0.5, 0.0, 1.0), out=window, casting="same_kind")
-    return opacity

@@ -122,8 +122,14 @@ def _train(
 
     detector = _starting_detector(config, settings, data.name)
     prepare = getattr(detector, "prepare", None)
+    kinds = settings.synthetic_kinds()
     validation = ValidationImages(
-        split.calibration, settings.validation_defects, seed=config.seed, prepare=prepare, value_range=value_range
+        split.calibration,
+        settings.validation_defects,
+        seed=config.seed,
+        prepare=prepare,
+        value_range=value_range,
+        kinds=kinds,
     )
     mode = settings.chosen_mode(detector)
     learning = LearningImages(
@@ -134,6 +140,7 @@ def _train(
         value_range=value_range,
         synthetic_share=settings.synthetic_share if mode in getattr(detector, "modes_on_defects", ()) else 0.0,
         drifts=drifts,
+        kinds=kinds,
     )
     if not (place / FROZEN).is_file():
         frozen = _starting_detector(config, settings, data.name)

@@ -9,6 +9,7 @@ from pyimgano.core.batching import read_ahead
 from pyimgano.core.contracts import Sample
 from pyimgano.core.errors import DatasetError
 from pyimgano.core.seeding import generator
+from pyimgano.workbench.defects.placing import Kind
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,6 +43,8 @@ class LearningImages:
         What every image gets each time it is seen, seeded by the epoch and its id; a mask goes with what moves.
         Defective images get them too, and synthetic defects lie below them: otherwise a drift would tell good from
         defective.
+    kinds : sequence of Kind, optional
+        Of the synthetic defects, see :func:`pyimgano.workbench.train.synthetic.add_defect`.
 
     Raises
     ------
@@ -59,6 +62,7 @@ class LearningImages:
         value_range: Optional[tuple[float, float]] = None,
         synthetic_share: float = 0.0,
         drifts: Optional[RandomDrifts] = None,
+        kinds: Optional[Sequence[Kind]] = None,
     ) -> None:
         for sample in defective:
             if not sample.masks:
@@ -74,6 +78,7 @@ class LearningImages:
         self._value_range = value_range
         self._share = synthetic_share
         self._drifts = drifts
+        self._kinds = kinds
 
     def __len__(self) -> int:
         return len(self._samples)
@@ -116,7 +121,7 @@ class LearningImages:
             chance = generator(self._seed, "train", "defects", epoch, index)
             if chance.uniform() < self._share:
                 donor = self._samples[int(chance.integers(self.n_good))]
-                return add_defect(image, chance, donor=lambda: self._decoded(donor))
+                return add_defect(image, chance, donor=lambda: self._decoded(donor), kinds=self._kinds)
         return image, None
 
     def _decoded(self, sample: Sample) -> Any:

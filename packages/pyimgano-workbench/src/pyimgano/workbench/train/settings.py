@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Optional, Union
 
+from pyimgano.core.errors import DatasetError, ParameterError, PyimganoError
 from pyimgano.core.parameters import require
+from pyimgano.workbench.defects.placing import BANK, Kind, chosen_kinds
 
 __all__ = ["OPTIMIZERS", "SCHEDULES", "TrainSettings"]
 
@@ -60,6 +63,11 @@ class TrainSettings:
         Rank of the updates of the mode ``"lora"``.
     synthetic_share : float
         Share of the good images that are given a synthetic defect, in modes that learn from such.
+    synthetic_defects : list of str, optional
+        Kinds of synthetic defects that training and its measurements use, as ``pyimgano components list --tag defects``
+        has them, in severities 1 to 3. Null: scratches, stains and foreign pieces, small and faint ones among them.
+    defect_bank : str, optional
+        Folder of crops and masks of the kind ``"defect-bank"``; given if that is among the kinds.
     defects : {"none", "train"}
         ``"train"``: labelled defective images of the train split, with masks, are learned from, too; only for models
         that learn from defects.
@@ -87,6 +95,8 @@ class TrainSettings:
     keep: str = "best"
     lora_rank: int = 8
     synthetic_share: float = 0.5
+    synthetic_defects: Optional[Sequence[str]] = None
+    defect_bank: Optional[str] = None
     defects: str = "none"
     start_from: Optional[str] = None
 
@@ -132,10 +142,43 @@ class TrainSettings:
         )
         require(self.keep in ("best", "last"), "keep", self.keep, "best, last")
         require(self.defects in ("none", "train"), "defects", self.defects, "none, train")
+        bank = self.defect_bank
+        require(bank is None or (isinstance(bank, str) and bank != ""), "defect_bank", bank, "a folder, or null")
+        self.synthetic_kinds()
         start = self.start_from
         require(
             start is None or (isinstance(start, str) and start != ""), "start_from", start, "the path of a run, or null"
         )
+
+    def synthetic_kinds(self) -> Optional[tuple[Kind, ...]]:
+        """Return the kinds of ``synthetic_defects``; None where they are not chosen.
+
+        Raises
+        ------
+        ParameterError
+            When a kind is unknown, or the bank is missing, not used, or none.
+        """
+        names = self.synthetic_defects
+        if names is None:
+            if self.defect_bank is not None:
+                raise ParameterError(
+                    f"defect_bank = {self.defect_bank!r} is not used",
+                    hint=f'set recipe_params.synthetic_defects = ["{BANK}"], or leave it out',
+                )
+            return None
+        listed = isinstance(names, (list, tuple)) and names and all(isinstance(name, str) for name in names)
+        require(bool(listed), "synthetic_defects", names, "a list of kinds, at least one, or null")
+        try:
+            return chosen_kinds([(name, 1.0) for name in names], bank=self.defect_bank, bank_key="defect_bank")
+        except PyimganoError as error:
+            told = self.defect_bank is not None and (
+                isinstance(error, DatasetError) or error.message.startswith("defect_bank")
+            )
+            key, value = ("defect_bank", self.defect_bank) if told else ("synthetic_defects", list(names))
+            place = f"{error.where}: " if error.where else ""
+            raise ParameterError(
+                f"{key} = {value!r}: {place}{error.message}", allowed=error.allowed, hint=error.hint
+            ) from error
 
     def chosen_mode(self, detector: Any) -> str:
         """Return the mode of the settings, else the model's first."""

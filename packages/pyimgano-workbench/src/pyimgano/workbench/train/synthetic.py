@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from pyimgano.core.creation import create_component
+from pyimgano.workbench.defects.donors import out_of_place
+from pyimgano.workbench.defects.placing import Kind, Placing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,9 +21,15 @@ _KINDS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("foreign", {"size": (0.03, 0.12)}),
 )
 
+_SEVERITY = (1, 3)
+
 
 def add_defect(
-    image: np.ndarray, chance: np.random.Generator, *, donor: Callable[[], np.ndarray]
+    image: np.ndarray,
+    chance: np.random.Generator,
+    *,
+    donor: Callable[[], np.ndarray],
+    kinds: Optional[Sequence[Kind]] = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Put one defect of a kind drawn by lot on an image.
 
@@ -32,6 +41,8 @@ def add_defect(
         Source of chance.
     donor : callable
         Returns another image, of which a piece may be pasted; resized and mirrored so that its pattern is out of place.
+    kinds : sequence of Kind, optional
+        What is drawn from, in severities 1 to 3, in place of scratches, stains and foreign pieces.
 
     Returns
     -------
@@ -40,19 +51,11 @@ def add_defect(
     mask : ndarray, (H, W) bool
         Where it was changed.
     """
+    if kinds is not None:
+        placed = Placing(kinds, severity=_SEVERITY)(image, chance, donor=donor)
+        return placed.image, placed.mask
     name, ranges = _KINDS[int(chance.integers(len(_KINDS)))]
     kind = create_component("defects", name, ranges)
     changed: tuple[np.ndarray, np.ndarray]
-    changed = kind(image, chance, donor=_out_of_place(donor(), image.shape, chance) if name == "foreign" else None)
+    changed = kind(image, chance, donor=out_of_place(donor(), image.shape, chance) if name == "foreign" else None)
     return changed
-
-
-def _out_of_place(donor: np.ndarray, shape: tuple[int, ...], chance: np.random.Generator) -> np.ndarray:
-    """Return the donor enlarged to at least half more than the image in each direction, and turned by lot."""
-    import cv2
-    import numpy as np
-
-    turned = np.rot90(donor, int(chance.integers(1, 4)))
-    height, width = (round(1.5 * side) for side in shape[:2])
-    resized: np.ndarray = cv2.resize(np.ascontiguousarray(turned), (width, height), interpolation=cv2.INTER_LINEAR)
-    return resized

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 from pyimgano.core.contracts import Sample
 from pyimgano.core.images import ImageSequence
 from pyimgano.core.seeding import generator
+from pyimgano.workbench.defects.placing import Kind
 from pyimgano.workbench.evaluate.images import auroc_metric
 from pyimgano.workbench.scoring import score_stream
 from pyimgano.workbench.train.synthetic import add_defect
@@ -59,6 +60,8 @@ class ValidationImages:
         Brings an image to the size that the model works at.
     value_range : (float, float), optional
         See :func:`pyimgano.core.images.to_rgb8`.
+    kinds : sequence of Kind, optional
+        Of the defects, see :func:`pyimgano.workbench.train.synthetic.add_defect`.
     """
 
     def __init__(
@@ -69,12 +72,14 @@ class ValidationImages:
         seed: int,
         prepare: Optional[Callable[[np.ndarray], np.ndarray]] = None,
         value_range: Optional[tuple[float, float]] = None,
+        kinds: Optional[Sequence[Kind]] = None,
     ) -> None:
         self.good = tuple(good)
         self.rounds = -(-n_defects // len(self.good))
         self._seed = seed
         self._prepare = prepare
         self._value_range = value_range
+        self._kinds = kinds
 
     @property
     def good_images(self) -> ImageSequence:
@@ -101,7 +106,7 @@ class ValidationImages:
             return image
         chance = generator(self._seed, "validation", "defects", self.good[place].id, round_)
         donor = int(chance.integers(len(self.good)))
-        return add_defect(image, chance, donor=lambda: self._read(donor))[0]
+        return add_defect(image, chance, donor=lambda: self._read(donor), kinds=self._kinds)[0]
 
     def _read(self, place: int) -> Any:
         from pyimgano.datasets import load_image
