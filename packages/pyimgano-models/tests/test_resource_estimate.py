@@ -81,7 +81,7 @@ def test_more_images_need_more_of_what_grows(tiles: list[np.ndarray]) -> None:
 
 def test_a_wrong_parameter_and_an_unreadable_image_are_told_as_by_fit(tiles: list[np.ndarray]) -> None:
     model = create_model("patchcore", **SMALL)
-    with pytest.raises(ImageError, match="there is no such file|no-such-image"):
+    with pytest.raises(ImageError, match="no-such-image"):
         model.resource_estimate(["no-such-image.png"], 5)
     model.set_params(num_neighbors=0)
     with pytest.raises(ParameterError, match="num_neighbors"):

@@ -376,45 +376,11 @@ class TrainedDetector(BaseDetector, ABC):
         return shuffled_batches(images, order, self.batch_size)
 
     def resource_estimate(self, sample: Sequence[Any], n_images: int) -> ResourceEstimate:
-        """Return what a fit on so many images needs; see :class:`pyimgano.core.estimates.Estimable`.
-
-        A copy of the detector takes two steps on two images each, of which the values that the first one keeps for the
-        gradients and the time of the second one are taken to be linear in the size of a batch. What is learned before
-        and after the steps is taken to be linear in the number of images.
-        """
-        from pyimgano.core.estimates import ResourceEstimate
-        from pyimgano.models.estimating import array_bytes, kept_for_gradients, timed
+        """Return what a fit on so many images needs, see :func:`~pyimgano.models.training_estimate.estimate_training`."""
+        from pyimgano.models.training_estimate import estimate_training
 
         self.validate()
-        scratch = type(self)(**self.get_params())
-        steps = self.planned_steps(n_images)
-        parameters = scratch.trainable("full")
-        optimizer = scratch.make_optimizer(parameters)
-        before, _ = timed(lambda: scratch.begin_training(sample))
-        batch = next(iter(ImageBatches(sample, min(2, int(self.batch_size)), prepare=scratch.prepare)))
-        times = min(int(self.batch_size), n_images) / len(batch)
-
-        def step() -> None:
-            loss = scratch.training_step(batch)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-
-        kept, _ = kept_for_gradients(step)
-        stepping, _ = timed(step)
-        after, _ = timed(lambda: scratch.finish_training(sample))
-        scratch.infer(sample[:1])
-        scoring, _ = timed(lambda: scratch.infer(sample))
-        weights = sum(int(one.numel()) * int(one.element_size()) for one in parameters)
-        return ResourceEstimate(
-            state_bytes=array_bytes(scratch._get_state()[0]) + 8 * steps,
-            # Beside the weights: their gradients, two moments of an optimiser, and what the gradients are made from.
-            working_bytes=int(3 * weights + times * kept) + 8 * steps,
-            fit_seconds=steps * stepping * times + (before + after) * n_images / len(sample),
-            image_seconds=scoring / len(sample),
-            steps=steps,
-            assumptions=("A step's time and memory are linear in the size of a batch.",),
-        )
+        return estimate_training(type(self)(**self.get_params()), sample, n_images)
 
     # -- infer and state -----------------------------------------------------------------------------------------
 

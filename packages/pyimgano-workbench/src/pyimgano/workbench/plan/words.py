@@ -28,5 +28,8 @@ def calibration_words(calibration: Mapping[str, Any]) -> str:
         where = f"{wanted.holdout} good images held out, or the dataset's validation images"
     else:
         where = f"{100 * wanted.holdout:g} % of the good images held out, or the dataset's validation images"
+    kind = wanted.method
+    if kind == "mean-sigma" and wanted.params.get("robust"):
+        kind += " by median and median absolute deviation"
     review = "" if wanted.review_alpha is None else f"; up to {100 * wanted.review_alpha:g} % may go to a person"
-    return f"{wanted.method}: {target}{review}; {where}"
+    return f"{kind}: {target}{review}; {where}"
