@@ -27,8 +27,8 @@ DATASETS = {
     "elpv-noisy": f"ELPV mono, {PLANTED} of whose 200 training images are defective cells that nobody marked",
     "elpv-few-10": "ELPV mono, 10 good cells to train on",
     "elpv-few-5": "ELPV mono, 5 good cells to train on",
-    "panels": "Four ELPV mono cells side by side, 600 × 600 pixels: 50 good to train on, 40 good and 40 with one "
-    "defective cell to test",
+    "panels": "Four ELPV mono cells side by side, 600 × 600 pixels: 50 good to train on, 20 to calibrate on, 40 "
+    "good and 40 with one defective cell to test",
     "textures": "Three textures with painted defects; of each 25 tiles to train on, 20 to calibrate on, 18 good and 18 "
     "defective to test",
     "textures-few": "The textures, 10 tiles of each to train on",
@@ -109,7 +109,7 @@ def _panels(root: Path, seed: int) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         write_png(np.vstack([np.hstack(images[:2]), np.hstack(images[2:])]), folder / f"{index:03d}.png")
 
-    for part, count in (("train/good", 50), ("test/good", 40)):
+    for part, count in (("train/good", 50), ("validation/good", 20), ("test/good", 40)):
         for index in range(count):
             panel(root / part, index, [next(turn) for _ in range(4)])
     for index in range(40):

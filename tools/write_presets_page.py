@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.preset_data import DATASETS
 from benchmarks.preset_runs import RECIPE
 from pyimgano.core.files import dumps_json
-from pyimgano.core.registry import RECIPES
+from pyimgano.recipes.specs import RECIPES
 from pyimgano.workbench.plan.words import calibration_words
 from pyimgano.workbench.recipe import preset_defaults, preset_facts, recipe_presets
 
@@ -63,6 +63,16 @@ categories, the folds of a calibration not counted), *image* that of one image a
 has one; with several categories, means. Overkill and escape are counted at the calibrated threshold.
 
 {conditions}
+
+How the tables were read when the presets were chosen:
+
+- More pixels pay where a defect is small beside the image (*panels*), and cost time and memory everywhere; on single
+  cells of 300 pixels `accurate` is no better than `balanced`.
+- A handful of images ranks clearly worse than two hundred do, and its threshold is as uncertain as few scores make it: what
+  alpha allows is an expectation, and a run may well show more.
+- `noisy-train` loses nothing to defective cells among the good ones (*elpv* against *elpv-noisy*), but these differ from
+  each other, and there `balanced` is still ahead. It is meant for defects that come again and again at one place; look at
+  the training set first ([audit](datasets.md#audit-copies-odd-files-suspicious-good-images)).
 
 {tables}
 """
@@ -152,8 +162,8 @@ def _page(runs: dict[Path, dict[str, Any]]) -> str:
 
 def _choice() -> str:
     lines = []
-    for entry in RECIPES.entries():
-        recipe = entry.spec.name
+    for spec in RECIPES:  # those of the workbench, whatever plugins are installed
+        recipe = spec.name
         lines += [f"### `{recipe}`", "", "| preset | for | sets | threshold |", "| --- | --- | --- | --- |"]
         for position, preset in enumerate(recipe_presets(recipe)):
             defaults = preset_defaults(recipe, preset)
@@ -180,8 +190,7 @@ def _conditions(runs: list[dict[str, Any]]) -> str:
     busy = max(run["other_cores"] for run in runs)
     return "\n".join(
         [
-            f"- Machine: {'; '.join(machines)}; up to {busy:.2f} cores were busy with other work meanwhile, so that "
-            "times are upper bounds.",
+            f"- Machine: {'; '.join(machines)}; up to {busy:.2f} cores had other work, so times are upper bounds.",
             f"- Python {', '.join(python)}; {', '.join(versions)}.",
         ]
     )

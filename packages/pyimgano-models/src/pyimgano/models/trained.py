@@ -376,7 +376,7 @@ class TrainedDetector(BaseDetector, ABC):
         return shuffled_batches(images, order, self.batch_size)
 
     def resource_estimate(self, sample: Sequence[Any], n_images: int) -> ResourceEstimate:
-        """Return what a fit on so many images needs, see :func:`~pyimgano.models.training_estimate.estimate_training`."""
+        """Return what a fit needs; see :func:`~pyimgano.models.training_estimate.estimate_training`."""
         from pyimgano.models.training_estimate import estimate_training
 
         self.validate()
