@@ -66,13 +66,15 @@ has one; with several categories, means. Overkill and escape are counted at the 
 
 How the tables were read when the presets were chosen:
 
-- More pixels pay where a defect is small beside the image (*panels*), and cost time and memory everywhere; on single
-  cells of 300 pixels `accurate` is no better than `balanced`.
-- A handful of images ranks clearly worse than two hundred do, and its threshold is as uncertain as few scores make it: what
-  alpha allows is an expectation, and a run may well show more.
-- `noisy-train` loses nothing to defective cells among the good ones (*elpv* against *elpv-noisy*), but these differ from
-  each other, and there `balanced` is still ahead. It is meant for defects that come again and again at one place; look at
-  the training set first ([audit](datasets.md#audit-copies-odd-files-suspicious-good-images)).
+- More pixels pay where a defect is small beside the image (*panels*), and cost time and memory everywhere; on
+  single cells of 300 pixels `accurate` is no better than `balanced`. That `highres` finds more than `accurate`
+  is not shown by these 80 panels: it is for images larger than they are. Measure both on yours.
+- A handful of images ranks clearly worse than two hundred do, and its threshold is as uncertain as few scores
+  make it: what alpha allows is an expectation, and a run may well show more.
+- `noisy-train` loses nothing to defective cells among the good ones (*elpv* against *elpv-noisy*), but these
+  differ from each other, and there `balanced` is still ahead. It is meant for defects that come again and again
+  at one place; look at the training set first
+  ([audit](datasets.md#audit-copies-odd-files-suspicious-good-images)).
 
 {tables}
 """
