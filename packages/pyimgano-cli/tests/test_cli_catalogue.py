@@ -22,7 +22,10 @@ MODELS = [
     ),
     ModelSpec("aac-broken", "A model that is broken", "stranger_broken:Model", tags=("odd",)),
 ]
-RECIPES = [RecipeSpec("aaa-recipe", "A recipe", "stranger_factory:RECIPE", presets=("quick", "thorough"))]
+RECIPES = [
+    RecipeSpec("aaa-recipe", "A recipe", "stranger_factory:RECIPE", presets=("quick", "thorough")),
+    RecipeSpec("aab-recipe", "A recipe that explains", "stranger_factory:Explaining", presets=("quick", "thorough")),
+]
 COMPONENTS = [ComponentSpec("aaa-sink", "A sink", "stranger_factory:Sink", kind="sink")]
 """
 FACTORY = '''
@@ -48,6 +51,20 @@ class Recipe:
 
 
 RECIPE = Recipe()
+
+
+class Explaining(Recipe):
+    presets = {"quick": {"model": {"name": "aaa-model", "params": {"size": 8}}}, "thorough": {}}
+
+    @classmethod
+    def describe_preset(cls, preset):
+        return {
+            "summary": f"For those who want it {preset}.",
+            "stages": ["Look.", "Say."],
+            "settings": cls.presets[preset],
+            "calibration": "by lot",
+            "measured": [{"text": "AUROC 0.5", "source": "runs/one.json"}],
+        }
 
 
 def Sink() -> None:
@@ -180,6 +197,25 @@ def test_info_of_a_recipe_instance_shows_its_presets(cli, stranger):
     done = cli("recipes", "info", "aaa-recipe")
     assert done.code == 0
     assert "presets:      quick, thorough" in done.out
+
+
+def test_info_of_a_recipe_tells_what_each_preset_does_and_where_figures_come_from(cli, stranger):
+    done = cli("recipes", "info", "aab-recipe")
+    assert done.code == 0
+    text = done.out
+    assert "Stages:\n  1. Look.\n  2. Say.\n" in text
+    assert "  quick (the default): For those who want it quick.\n" in text
+    assert "      sets: model.name = aaa-model, model.params.size = 8\n      threshold: by lot\n" in text
+    assert "  thorough: For those who want it thorough.\n      threshold: by lot\n" in text
+    assert text.count("      measured: AUROC 0.5 [runs/one.json]\n") == 2
+    details = json.loads(cli("recipes", "info", "aab-recipe", "--json").out)["preset_details"]
+    assert [(one["name"], one["default"]) for one in details] == [("quick", True), ("thorough", False)]
+    assert details[0]["settings"]["model"]["params"] == {"size": 8}
+
+
+def test_info_of_a_recipe_that_says_nothing_of_its_presets_names_them(cli, stranger):
+    details = json.loads(cli("recipes", "info", "aaa-recipe", "--json").out)["preset_details"]
+    assert details == [{"name": "quick", "default": True}, {"name": "thorough", "default": False}]
 
 
 def test_info_of_something_without_parameters_says_so(cli, stranger):

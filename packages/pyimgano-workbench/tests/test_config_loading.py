@@ -78,13 +78,44 @@ def test_the_preset_of_another_model_lends_no_parameters(data: Path) -> None:
     assert config.model.params == {}
 
 
+def test_the_preset_of_another_method_lends_no_parameters_and_keeps_the_rest(data: Path) -> None:
+    settings = ["calibration.method=quantile"]
+    config = load_run_config(settings=settings, flags={"dataset.root": data, "preset": "few-shot"})
+    assert (config.calibration.params, config.calibration.alpha) == ({}, 0.2)
+    own = ["calibration.params.folds=3"]
+    config = load_run_config(settings=own, flags={"dataset.root": data, "preset": "few-shot"})
+    assert (config.calibration.method, config.calibration.params) == ("cross-conformal", {"folds": 3})
+    config = load_run_config(flags={"dataset.root": data, "preset": "few-shot", "model.name": "pixel-gaussian"})
+    assert (config.model.params, config.calibration.method) == ({}, "cross-conformal")
+
+
+def test_a_preset_that_is_its_model_is_refused_beside_another_one(tmp_path: Path, data: Path) -> None:
+    file = write(tmp_path / "run.toml", '[model]\nname = "padim"\n')
+    with pytest.raises(RunConfigError) as caught:
+        load_run_config(file, flags={"dataset.root": data, "preset": "noisy-train"})
+    assert (
+        f"{file}:2:1: model.name: the preset 'noisy-train' is the model 'softpatch', and 'padim' is named beside it"
+        in str(caught.value)
+    )
+    assert "take another preset beside 'padim'" in str(caught.value)
+    config = load_run_config(flags={"dataset.root": data, "preset": "noisy-train", "model.name": "softpatch"})
+    assert config.model.params["input_size"] == 224
+
+
+def test_the_resolved_config_of_every_preset_is_read_back_as_the_same(tmp_path: Path, data: Path) -> None:
+    for preset in RECIPES.get("industrial-adapt").spec.presets:
+        config = load_run_config(flags={"dataset.root": data, "preset": preset})
+        file = write(tmp_path / f"{preset}.json", json.dumps(config.to_json()))
+        assert load_run_config(file) == config
+
+
 def test_without_a_preset_the_recipes_first_one_is_taken_and_named(data: Path) -> None:
     config = load_run_config(flags={"dataset.root": data})
     assert config.preset == RECIPES.get("industrial-adapt").spec.presets[0] == "balanced"
     assert config.model.params["coreset_sampling_ratio"] == 0.1
 
 
-@pytest.mark.parametrize("preset", ["fast", "balanced", "accurate"])
+@pytest.mark.parametrize("preset", RECIPES.get("industrial-adapt").spec.presets)
 def test_every_preset_is_a_sound_config(data: Path, preset: str) -> None:
     assert load_run_config(flags={"dataset.root": data, "preset": preset}).preset == preset
 
@@ -99,7 +130,8 @@ def test_all_errors_are_told_at_once_with_file_line_and_column(tmp_path: Path) -
     found = problems(file)
     assert found == {
         "seed": f"{file}:1:1: seed: 'x'; allowed: a whole number",
-        "preset": f"{file}:2:1: preset: unknown preset 'fastt'; allowed: balanced, fast, accurate; "
+        "preset": f"{file}:2:1: preset: unknown preset 'fastt'; allowed: balanced, fast, accurate, "
+        "highres, few-shot, noisy-train; "
         "did you mean 'fast'?",
         "on_eror": found["on_eror"],
         "dataset.root": found["dataset.root"],

@@ -36,6 +36,9 @@ def samples(train: int, validation: int = 0) -> Samples:
     return Samples(Path("data"), tuple(found))
 
 
+LEFT_OUT = {"calibration.method": "cross-conformal", "calibration.params": {"folds": "jackknife"}}
+
+
 @pytest.mark.parametrize("ending", ["toml", "yaml", "json"])
 def test_the_config_is_valid_and_names_the_dataset_from_where_it_lies(
     ending: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -107,8 +110,13 @@ def test_every_key_behind_a_hash_can_be_set_by_removing_it(form: str, data: Path
         (25, 20, {"calibration.alpha": 0.05}),
         (25, 0, {"calibration.alpha": 0.1, "calibration.holdout": 9}),
         (25, 10, {"calibration.alpha": 0.1}),
-        (10, 0, {"calibration.alpha": 0.2, "calibration.holdout": 4}),
-        (6, 0, {"calibration.method": "quantile", "calibration.alpha": 0.05}),
+        (11, 0, {"calibration.alpha": 0.2, "calibration.holdout": 4}),
+        (10, 0, {**LEFT_OUT, "calibration.alpha": 0.1}),
+        (9, 0, {**LEFT_OUT, "calibration.alpha": 0.1}),
+        (8, 0, {**LEFT_OUT, "calibration.alpha": 0.2}),
+        (4, 0, {**LEFT_OUT, "calibration.alpha": 0.2}),
+        (3, 0, {"calibration.method": "quantile", "calibration.alpha": 0.05}),
+        (10, 4, {"calibration.alpha": 0.2}),
     ],
 )
 def test_alpha_is_one_that_the_good_images_support(train: int, validation: int, expected: dict) -> None:
@@ -127,8 +135,28 @@ def test_what_is_chosen_passes_the_checks_before_a_fit(count: int, tmp_path: Pat
         write_png(rng.integers(0, 255, (8, 8), dtype=np.uint8), folder / f"{index}.png")
     output = tmp_path / "run.toml"
     assert main(["init", str(folder), "-o", str(output)]) == 0
-    data = prepare_data(load_run_config(output), Silent())
-    assert len(data.categories[0].fit) + len(data.categories[0].calibration) == count
+    (found,) = prepare_data(load_run_config(output), Silent()).categories
+    used = {sample.id for sample in (*found.fit, *found.calibration)}
+    assert len(used) == count
+    assert bool(found.folds) == (4 <= count <= 10)
+    assert found.folds or not {sample.id for sample in found.fit} & {sample.id for sample in found.calibration}
+
+
+def test_the_preset_for_few_images_leaves_out_one_at_a_time_of_more_images_too(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    for index in range(20):
+        write_png(rng.integers(0, 255, (8, 8), dtype=np.uint8), folder / f"{index}.png")
+    output = tmp_path / "run.toml"
+    assert main(["init", str(folder), "-o", str(output), "--preset", "few-shot"]) == 0
+    config = load_run_config(output)
+    assert config.preset == "few-shot"
+    assert config.calibration.model_dump(include={"method", "params", "alpha"}) == {
+        "method": "cross-conformal",
+        "params": {"folds": "jackknife"},
+        "alpha": 0.05,
+    }
 
 
 def test_a_dataset_without_good_images_is_refused(tmp_path: Path) -> None:

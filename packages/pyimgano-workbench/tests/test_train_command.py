@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Callable
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from pyimgano.workbench.runs import open_run
+from pyimgano.workbench.schemas import json_schema
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +87,37 @@ def test_a_dry_run_checks_config_and_data_and_leaves_nothing(cells: Path, folder
     done = pyimgano(folder, "train", "--dataset", "cells", *BASE, "--set", "calibration.alpha=0.01", "--dry-run")
     assert (done.returncode, done.stdout) == (4, "")
     assert "needs at least 99 held-out good images, there are 4" in done.stderr
+
+
+def test_a_dry_run_tells_what_the_fit_needs_and_prints_the_config_alone(cells: Path, folder: Path) -> None:
+    small = ("--set", "model.params.input_size=64", "--set", "calibration.alpha=0.2", "--dry-run")
+    done = pyimgano(folder, "train", "--dataset", "cells", *small)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["model"]["name"] == "patchcore"
+    # 16 images of 8 × 8 patches, a tenth of which is kept.
+    assert "the fitted detector takes 62 kB: 102 of 1,024 patches, 152 numbers each" in done.stderr
+    assert (
+        "calibration: conformal: 20 % of good images may be rejected; 20 % of the good images held out" in done.stderr
+    )
+    both = json.loads(pyimgano(folder, "train", "--dataset", "cells", *small, "--json").stdout)
+    Draft202012Validator(json_schema("plan")).validate(both)
+    assert both["config"] == json.loads(done.stdout)
+    (category,) = both["plan"]["categories"]
+    assert category["images"]["fit"] == 16
+    assert category["estimate"]["state_bytes"] == 102 * 152 * 4
+    assert category["estimate"]["fit_seconds"] > 0
+
+
+def test_a_dry_run_invents_nothing_where_there_is_no_rule(cells: Path, folder: Path) -> None:
+    done = pyimgano(folder, "train", "--dataset", "cells", *BASE, "--dry-run", "--json")
+    plan = json.loads(done.stdout)["plan"]
+    Draft202012Validator(json_schema("plan")).validate({"config": {}, "plan": plan})
+    assert (plan["seconds"], plan["peak_bytes"], plan["categories"][0]["estimate"]) == (None, None, None)
+    assert "not estimated: the model 'pixel-gaussian' has no rule for it" in done.stderr
+    trained = ("--set", "recipe=micro-finetune", "--set", "calibration.alpha=0.2", "--dry-run")
+    done = pyimgano(folder, "train", "--dataset", "cells", *trained)
+    assert done.returncode == 0, done.stderr
+    assert "not estimated: the recipe 'micro-finetune' does not say how often it fits" in done.stderr
 
 
 def test_typos_of_a_config_are_told_all_at_once_with_exit_code_2(cells: Path, folder: Path) -> None:

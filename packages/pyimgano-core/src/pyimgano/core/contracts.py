@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DatasetReader",
+    "DescribesPresets",
     "Detector",
     "Exportable",
     "FeatureExtractor",
@@ -243,3 +244,20 @@ class Recipe(Protocol):
 
     def run(self, config: Any, run: Any) -> Any:
         """Carry out ``config`` and leave every artifact in ``run``."""
+
+
+@runtime_checkable
+class DescribesPresets(Protocol):
+    """A recipe that says what its presets do; asked of the class (or instance) that its spec names.
+
+    One that does not is shown by its attribute ``presets``, preset → part of a run config, where it has that.
+    """
+
+    def describe_preset(self, preset: str) -> Mapping[str, Any]:
+        """Return what a preset does, JSON-friendly; each key may be missing.
+
+        ``summary`` (what it is for, in plain words), ``stages`` (what the recipe does, a list of sentences),
+        ``settings`` (the part of a run config that it gives defaults for), ``calibration`` (a sentence), ``measured``
+        (a list of mappings with ``text``, the figures for people, ``source``, the file that they come from, and the
+        figures).
+        """

@@ -19,6 +19,7 @@ from pyimgano.models.patches import aligned_patches
 
 if TYPE_CHECKING:
     from pyimgano.core.batching import ImageBatches
+    from pyimgano.core.estimates import ResourceEstimate
 
 __all__ = ["Padim"]
 
@@ -122,6 +123,45 @@ class Padim(AdaptableBackbone):
         except ValueError as error:
             raise ParameterError(str(error), where="epsilon", hint="take a greater one; 0.01 is the default") from error
         self._set_gaussians(gaussians)
+
+    def resource_estimate(self, sample: Sequence[Any], n_images: int) -> ResourceEstimate:
+        """Return what a fit on so many images needs; see :class:`pyimgano.core.estimates.Estimable`.
+
+        What is learned and held has the size of P Gaussians of D features, whatever the number of images. Extraction
+        and the sums are linear in it; the inversion, timed on some positions, is done once.
+        """
+        from pyimgano.core.estimates import ResourceEstimate
+        from pyimgano.models.estimating import array_bytes, extract_sample, timed
+
+        self.validate()
+        scratch = type(self)(**self.get_params())
+        extractor = scratch._make_extractor()
+
+        def describe(batch: list[np.ndarray]) -> np.ndarray:
+            maps = extractor.extract(batch)
+            scratch.channels_ = scratch._choose_channels(sum(layer.shape[1] for layer in maps.values()))
+            return scratch._vectors(maps)
+
+        extraction, vectors = extract_sample(scratch, sample, describe)
+        positions, features = vectors.shape[1:]
+        # As many images as are summed at once, and enough positions for all cores.
+        some = np.resize(vectors[:, :256], (32, min(positions, 256), features))
+        accumulator = GaussianAccumulator(*some.shape[1:])
+        adding, _ = timed(lambda: accumulator.add(some))
+        finishing, gaussians = timed(lambda: accumulator.finish(float(self.epsilon)))
+        asking, _ = timed(lambda: gaussians.distances(some[:1]))
+        times = positions / some.shape[1]
+        triangle = features * (features + 1) // 2
+        learned = {"channels": scratch.channels_, "mean": np.empty((positions, features))}
+        state = array_bytes(learned) + 4 * positions * triangle
+        return ResourceEstimate(
+            state_bytes=state,
+            # The sums of products, what becomes of them, and the square matrices for scoring.
+            working_bytes=8 * positions * triangle + state + 4 * positions * features * features,
+            fit_seconds=n_images * (extraction + times * adding / len(some)) + times * finishing,
+            image_seconds=extraction + times * asking,
+            assumptions=("Extraction and sums are linear in the number of images.",),
+        )
 
     def _choose_channels(self, available: int) -> np.ndarray:
         wanted = available if self.n_features is None else self.n_features

@@ -18,6 +18,7 @@ from pyimgano.models.patches import gather_patches, locally_aware_patches
 
 if TYPE_CHECKING:
     from pyimgano.core.batching import ImageBatches
+    from pyimgano.core.estimates import ResourceEstimate
 
 __all__ = ["PatchCore"]
 
@@ -137,6 +138,24 @@ class PatchCore(AdaptableBackbone):
             seed = derive_seed(self.seed, "patchcore", "projection")
             features = sparse_projection(features, self.coreset_projection, seed=seed)
         return greedy_coreset(features, size, start=start)
+
+    def resource_estimate(self, sample: Sequence[Any], n_images: int) -> ResourceEstimate:
+        """Return what a fit on so many images needs; see :class:`pyimgano.core.estimates.Estimable`.
+
+        The bank's size follows from the number of patches. Extraction is linear in the number of images; the coreset's
+        time grows as :func:`pyimgano.models.estimating.coreset_seconds` says.
+        """
+        from pyimgano.models.memory_estimate import estimate_memory
+
+        self.validate()
+        return estimate_memory(
+            type(self)(**self.get_params()),
+            lambda maps: locally_aware_patches(maps, patch_size=self.patch_size),
+            sample,
+            n_images,
+            ratio=float(self.coreset_sampling_ratio),
+            projection=self.coreset_projection,
+        )
 
     def _set_bank(self, bank: np.ndarray) -> None:
         self.memory_bank_ = bank

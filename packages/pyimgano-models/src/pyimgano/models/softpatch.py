@@ -18,6 +18,7 @@ from pyimgano.models.patches import gather_patches, locally_aware_patches
 
 if TYPE_CHECKING:
     from pyimgano.core.batching import ImageBatches
+    from pyimgano.core.estimates import ResourceEstimate
 
 __all__ = ["SoftPatch"]
 
@@ -154,6 +155,38 @@ class SoftPatch(BackboneDetector):
         chosen = kept[greedy_coreset(reduced[kept], size, start=start)] if size < len(kept) else kept
         weights = outlyingness[chosen] if self.soft_weights else np.ones(len(chosen))
         self._set_bank(features[chosen], weights)
+
+    def resource_estimate(self, sample: Sequence[Any], n_images: int) -> ResourceEstimate:
+        """Return what a fit on so many images needs; see :class:`pyimgano.core.estimates.Estimable`.
+
+        As PatchCore's. The discrimination is timed at some positions, with as many patches at each as there will be
+        images (at most 500; beyond, its time grows with the square).
+        """
+        from pyimgano.models.estimating import timed
+        from pyimgano.models.memory_estimate import estimate_memory
+
+        self.validate()
+
+        def discriminate(patches: np.ndarray) -> float:
+            rng = np.random.default_rng(0)
+            count, positions = min(n_images, 500), min(8, patches.shape[1])
+            narrow = patches.shape[2] if self.projection is None else min(self.projection, patches.shape[2])
+            some = patches[rng.integers(len(patches), size=count), :positions, :narrow]
+            some = some + rng.standard_normal(some.shape, dtype=np.float32) * (0.1 * float(some.std()) + 1e-6)
+            seconds, _ = timed(lambda: self._outlyingness(some))
+            return float(seconds * patches.shape[1] / positions * (n_images / count) ** 2)
+
+        return estimate_memory(
+            type(self)(**self.get_params()),
+            lambda maps: locally_aware_patches(maps, patch_size=self.patch_size),
+            sample,
+            n_images,
+            ratio=float(self.coreset_sampling_ratio),
+            projection=self.projection,
+            most=1.0 - float(self.noise_ratio),
+            row_bytes=8,
+            before=discriminate,
+        )
 
     def _outlyingness(self, patches: np.ndarray) -> np.ndarray:
         """Return (N, P) float64 for (N, P, D) patches: how much each sticks out among those of its position."""

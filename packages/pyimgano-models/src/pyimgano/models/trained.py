@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.optim import Optimizer
 
+    from pyimgano.core.estimates import ResourceEstimate
     from pyimgano.models.trained_networks import TrainedNetwork
 
 __all__ = ["TrainedDetector"]
@@ -377,6 +378,13 @@ class TrainedDetector(BaseDetector, ABC):
         """Yield every image once, in an order of the epoch's own; see :func:`shuffled_batches`."""
         order = generator(self.seed, type(self).__name__, "order", epoch).permutation(len(images))
         return shuffled_batches(images, order, self.batch_size)
+
+    def resource_estimate(self, sample: Sequence[Any], n_images: int) -> ResourceEstimate:
+        """Return what a fit needs; see :func:`~pyimgano.models.training_estimate.estimate_training`."""
+        from pyimgano.models.training_estimate import estimate_training
+
+        self.validate()
+        return estimate_training(type(self)(**self.get_params()), sample, n_images)
 
     # -- infer and state -----------------------------------------------------------------------------------------
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from pyimgano.recipes.industrial_presets import FACTS, PRESETS
+from pyimgano.workbench.recipe import PresetFacts
+from pyimgano.workbench.recipe_description import describe_preset
 from pyimgano.workbench.stages import (
     calibrate_category,
     evaluate_category,
@@ -22,7 +24,13 @@ if TYPE_CHECKING:
 
 __all__ = ["IndustrialAdapt"]
 
-_LITE0 = {"backbone": "efficientnet-lite0"}
+STAGES = (
+    "Read the dataset, split the good images, and refuse what could not end well.",
+    "Fit one detector per category on its good images, and save it.",
+    "Find the threshold on good images that the fit has not seen.",
+    "Score the test images, measure, and keep records, pictures and a page.",
+    "Write what inference needs.",
+)
 
 
 class IndustrialAdapt:
@@ -32,36 +40,22 @@ class IndustrialAdapt:
     ----------
     presets : mapping
         Preset → part of a run config. What the user sets always wins; a preset's model parameters count only as long as
-        the model is the preset's.
-
-        ``fast`` keeps 1 % of the patches, ``balanced`` 10 %. ``accurate`` looks at images of 320 pixels instead of 224,
-        for small defects in large images, at three to four times the time of ``balanced``. Image AUROC on ELPV mono
-        (200 good images, two splits): 0.957, 0.966, 0.965; these cells are 300 pixels wide and have nothing small to
-        gain from.
+        the model is the preset's, those of its calibration as long as the method is. ``pyimgano recipes info
+        industrial-adapt`` says what each does, and what was measured.
+    preset_facts : mapping
+        Preset → what it is for, and what contradicts it.
+    fits_once : bool
+        That each category is fitted once, beside the folds of a calibration: a dry run can then tell what that needs.
     """
 
-    presets: Mapping[str, Mapping[str, Any]] = MappingProxyType(
-        {
-            "fast": {
-                "model": {
-                    "name": "patchcore",
-                    "params": {**_LITE0, "input_size": 224, "coreset_sampling_ratio": 0.01},
-                }
-            },
-            "balanced": {
-                "model": {
-                    "name": "patchcore",
-                    "params": {**_LITE0, "input_size": 224, "coreset_sampling_ratio": 0.1},
-                }
-            },
-            "accurate": {
-                "model": {
-                    "name": "patchcore",
-                    "params": {**_LITE0, "input_size": 320, "coreset_sampling_ratio": 0.1},
-                }
-            },
-        }
-    )
+    fits_once: ClassVar[bool] = True
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
+    preset_facts: ClassVar[Mapping[str, PresetFacts]] = FACTS
+
+    @classmethod
+    def describe_preset(cls, preset: str) -> dict[str, Any]:
+        """Return what a preset does; see :class:`pyimgano.core.contracts.DescribesPresets`."""
+        return describe_preset("industrial-adapt", preset, STAGES)
 
     def run(self, config: RunConfig, run: RunDirectory) -> None:
         """Carry out ``config``; a run that was interrupted goes on behind the last finished stage."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from pyimgano.workbench.recipe import PresetFacts
+from pyimgano.workbench.recipe_description import describe_preset
 from pyimgano.workbench.stages import (
     calibrate_category,
     evaluate_category,
@@ -25,6 +27,14 @@ if TYPE_CHECKING:
     from pyimgano.workbench.runs import RunDirectory
 
 __all__ = ["MicroFinetune"]
+
+STAGES = (
+    "Read the dataset, split the good images, and refuse what could not end well.",
+    "Measure the untrained model on held-out images; train it for a short time, keeping the best state.",
+    "Find the threshold on good images that the training has not seen.",
+    "Score the test images by the trained and the untrained model, and say whether the training helped.",
+    "Write what inference needs.",
+)
 
 
 @dataclass(frozen=True)
@@ -60,6 +70,18 @@ class MicroFinetune(TrainSettings):
             },
         }
     )
+
+    preset_facts: ClassVar[Mapping[str, PresetFacts]] = MappingProxyType(
+        {
+            "adapt": PresetFacts("Adapts PatchCore's backbone for 5 epochs on painted defects, then fills its memory."),
+            "student": PresetFacts("Trains STFPM's student for 20 epochs on the good images."),
+        }
+    )
+
+    @classmethod
+    def describe_preset(cls, preset: str) -> dict[str, Any]:
+        """Return what a preset does; see :class:`pyimgano.core.contracts.DescribesPresets`."""
+        return describe_preset("micro-finetune", preset, STAGES)
 
     def check_model(self, detector: Any) -> None:
         """Refuse a model that cannot be trained like this, before any image is read.

@@ -13,7 +13,7 @@ RECIPES: tuple[RecipeSpec, ...] = (
         "pyimgano.recipes.industrial_adapt:IndustrialAdapt",
         tags=("one-class",),
         parameters="none: everything is set in the run config (pyimgano schema run-config)",
-        presets=("balanced", "fast", "accurate"),
+        presets=("balanced", "fast", "accurate", "highres", "few-shot", "noisy-train"),
     ),
     RecipeSpec(
         "micro-finetune",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Optional
 
 from pyimgano.core.contracts import Recipe
@@ -11,7 +12,38 @@ from pyimgano.core.errors import PluginError
 from pyimgano.core.parameters import check_parameters
 from pyimgano.core.registry import RECIPES
 
-__all__ = ["create_recipe", "preset_defaults", "recipe_presets"]
+__all__ = ["PresetFacts", "create_recipe", "preset_defaults", "preset_facts", "recipe_presets"]
+
+
+@dataclass(frozen=True)
+class PresetFacts:
+    """What a preset is for; a recipe may have them in its attribute ``preset_facts``, preset → facts.
+
+    Attributes
+    ----------
+    summary : str
+        In plain words, one sentence or two.
+    own_model : bool
+        Whether the preset is its model: naming another one beside it is a contradiction.
+    most_images : int, optional
+        Good images of a category beyond which leaving out one at a time, which the preset does, is refused.
+    """
+
+    summary: str
+    own_model: bool = False
+    most_images: Optional[int] = None
+
+
+def preset_facts(name: str, preset: Optional[str]) -> PresetFacts:
+    """Return what a recipe says of a preset; empty facts where it says nothing.
+
+    Raises
+    ------
+    UnknownNameError
+        When no recipe has that name.
+    """
+    known: Mapping[str, PresetFacts] = getattr(RECIPES.load(name), "preset_facts", {})
+    return known.get(preset or "", PresetFacts(""))
 
 
 def recipe_presets(name: str) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import re
 from typing import Any, Optional
 
 from pyimgano.cli.commands.listings import REGISTRIES
+from pyimgano.cli.commands.presets import preset_details, print_presets
 from pyimgano.cli.output import print_json, print_text, stdout_reserved
 from pyimgano.core.errors import PyimganoError
 from pyimgano.core.parameters import describe_parameters
@@ -18,7 +19,8 @@ def information(noun: str, name: str) -> dict[str, Any]:
     """Return an entry's spec with its ``parameters``.
 
     The factory is resolved for its parameters alone. When that fails, e.g. because a requirement is not installed,
-    ``parameters`` is None, ``parameters_error`` says why, and the rest stands.
+    ``parameters`` is None, ``parameters_error`` says why, and the rest stands. A recipe that can be resolved has
+    ``preset_details``, what each of its presets does, in their order.
 
     Raises
     ------
@@ -34,7 +36,10 @@ def information(noun: str, name: str) -> dict[str, Any]:
         data["parameters"] = None
         data["parameters_error"] = None
         try:
-            data["parameters"] = _parameters(registry.load(name))
+            factory = registry.load(name)
+            data["parameters"] = _parameters(factory)
+            if data.get("presets"):
+                data["preset_details"] = preset_details(factory, data["presets"])
         except PyimganoError as error:
             data["parameters_error"] = error.to_json()
     return data
@@ -92,6 +97,9 @@ def print_information(noun: str, name: str, *, as_json: bool = False) -> None:
     for requirement in data["requires"]:
         state = "not installed: " + requirement["pip"] if requirement["pip"] in data["missing"] else "installed"
         print_text(f"{'needs:':<14}{requirement['module']} ({state})")
+    if data.get("preset_details"):
+        print_text()
+        print_presets(data["preset_details"])
     print_text()
     _print_parameters(data)
 

@@ -7,12 +7,16 @@ from typing import Any, List, Optional  # noqa: UP035 - typer evaluates the anno
 
 import typer
 
+from pyimgano.workbench.commands.dataset_audit import audit, manifest
+
 __all__ = ["app"]
 
 SHOWN = 40
 """How many folders and problems the text form shows; --json has all of them."""
 
 app = typer.Typer(help="The dataset layouts that can be read, and a look into a dataset.", no_args_is_help=True)
+app.command("audit")(audit)
+app.command("manifest")(manifest)
 
 
 @app.command("list")

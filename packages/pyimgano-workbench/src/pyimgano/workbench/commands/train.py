@@ -15,6 +15,7 @@ import typer
 
 if TYPE_CHECKING:
     from pyimgano.workbench.config import RunConfig
+    from pyimgano.workbench.plan import RunPlan
     from pyimgano.workbench.runs import RunDirectory
 
 __all__ = ["train"]
@@ -37,14 +38,19 @@ def train(
         None, "--resume", metavar="RUN", help="Finish an interrupted run instead of starting one."
     ),
     dry_run: bool = typer.Option(
-        False, "--dry-run", help="Check config and data, print the resolved config as JSON, and stop before the fit."
+        False,
+        "--dry-run",
+        help="Check config and data, print the resolved config as JSON, say what the run will do and about how long it "
+        "will take (on stderr), and stop before the fit.",
     ),
     download: bool = typer.Option(
         False, "--download", help="First download the weights of the model's backbone, if they are not here."
     ),
     list_recipes: bool = typer.Option(False, "--list-recipes", help="List the recipes with their presets and stop."),
     list_models: bool = typer.Option(False, "--list-models", help="List the models and stop."),
-    as_json: bool = typer.Option(False, "--json", help="Print the run's report as JSON instead of its path."),
+    as_json: bool = typer.Option(
+        False, "--json", help="Print the run's report as JSON instead of its path; with --dry-run, config and plan."
+    ),
 ) -> None:
     """Fit on good images, calibrate a threshold on held-out good ones, evaluate, and keep it all in a run directory.
 
@@ -66,13 +72,13 @@ def train(
             _refuse_download_of_nothing(download=download, dry_run=dry_run)
             resolved = _load(config, settings or (), flags)
             if dry_run:
-                _check_data(resolved)
+                plan = _plan(resolved)
             else:
                 if download:
                     _download(resolved)
                 run = run_recipe(resolved, progress=ConsoleProgress())
     if dry_run:
-        print_json(resolved.to_json())
+        print_json({"config": resolved.to_json(), "plan": plan.to_json()} if as_json else resolved.to_json())
         return
     report = run.report()
     _tell(run)
@@ -121,21 +127,21 @@ def _download(config: RunConfig) -> None:
     download_weights(config, ConsoleProgress())
 
 
-def _check_data(config: RunConfig) -> None:
+def _plan(config: RunConfig) -> RunPlan:
+    """Read the dataset as a run would, tell what the run will do, and return the plan."""
     from pyimgano.workbench.commands.console import ConsoleProgress, say
+    from pyimgano.workbench.plan import plan_lines, plan_run
     from pyimgano.workbench.stages import prepare_data
 
-    data = prepare_data(config, ConsoleProgress())
+    progress = ConsoleProgress()
+    data = prepare_data(config, progress)
     for note in data.notes:
         say(note)
-    for part in data.categories:
-        facts = part.to_json()
-        held_out = f"scored in {facts['n_folds']} folds" if part.folds else f"{facts['n_calibration']} held out"
-        say(
-            f"{part.name}: {facts['n_fit']} good images to fit on, {held_out}, test "
-            f"{facts['n_test_good']} good + {facts['n_test_defective']} defective"
-        )
+    plan = plan_run(config, data, progress)
+    for line in plan_lines(plan):
+        say(line)
     say("config and data are sound; nothing was fitted")
+    return plan
 
 
 def _tell(run: RunDirectory) -> None:

@@ -103,11 +103,39 @@ def _with_preset(user: dict[str, Any], problems: list[ConfigProblem]) -> dict[st
     except PyimganoError as error:
         problems.append(problem_of(("recipe",), error))
         return user
+    if user.get("preset") is not None:
+        _refuse_another_model(name, preset, user, defaults, problems)
+    return merge([_fitting(defaults, user), user, {"preset": preset}])
+
+
+def _fitting(defaults: dict[str, Any], user: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a preset's defaults without the parameters of what the user has replaced by something else."""
+    kept = dict(defaults)
+    for section, name, params in (
+        ("model", "name", "params"),
+        ("calibration", "method", "params"),
+        ("calibration", "pixel_method", "pixel_params"),
+    ):
+        table = user.get(section)
+        chosen = table.get(name) if isinstance(table, dict) else None
+        if section in kept and chosen is not None and chosen != kept[section].get(name):
+            kept[section] = {key: value for key, value in kept[section].items() if key not in (name, params)}
+    return kept
+
+
+def _refuse_another_model(
+    recipe: str, preset: str, user: Mapping[str, Any], defaults: Mapping[str, Any], problems: list[ConfigProblem]
+) -> None:
+    """Refuse a preset that is its model beside another model: nothing of the preset would be left."""
+    from pyimgano.workbench.recipe import preset_facts
+
     model = user.get("model")
     chosen = model.get("name") if isinstance(model, dict) else None
-    if chosen is not None and chosen != defaults.get("model", {}).get("name"):
-        defaults = {key: value for key, value in defaults.items() if key != "model"}  # parameters of another model
-    return merge([defaults, user, {"preset": preset}])
+    own = defaults.get("model", {}).get("name")
+    if chosen is not None and chosen != own and preset_facts(recipe, preset).own_model:
+        hint = f"leave the model to the preset, or take another preset beside {chosen!r}"
+        message = f"the preset {preset!r} is the model {own!r}, and {chosen!r} is named beside it"
+        problems.append(ConfigProblem(("model", "name"), message, hint=hint))
 
 
 def _validated(data: dict[str, Any], problems: list[ConfigProblem]) -> Optional[RunConfig]:

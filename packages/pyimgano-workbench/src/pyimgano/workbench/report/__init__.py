@@ -19,9 +19,17 @@ To add a page
 3. Call :func:`~pyimgano.workbench.report.page.write_page` with the scripts, the pieces first, and the blocks.
 """
 
+from pyimgano.workbench.report.audit import write_audit_report
 from pyimgano.workbench.report.benchmark import write_benchmark_report
 from pyimgano.workbench.report.compare import write_comparison_report
 from pyimgano.workbench.report.page import REPORT_HTML, write_page
 from pyimgano.workbench.report.run import write_run_report
 
-__all__ = ["REPORT_HTML", "write_benchmark_report", "write_comparison_report", "write_page", "write_run_report"]
+__all__ = [
+    "REPORT_HTML",
+    "write_audit_report",
+    "write_benchmark_report",
+    "write_comparison_report",
+    "write_page",
+    "write_run_report",
+]

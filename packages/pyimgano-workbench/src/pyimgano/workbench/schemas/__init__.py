@@ -24,6 +24,8 @@ SCHEMAS: Mapping[str, str] = {
     "leaderboard": "a benchmark's leaderboard.json",
     "submission": "the file beside what `runs submission` writes",
     "comparison": "what `runs compare --json` prints",
+    "plan": "what `train --dry-run --json` prints",
+    "audit": "what `datasets audit --json` prints, and its audit.json",
 }
 """Name → what it describes."""
 
@@ -40,6 +42,8 @@ VERSIONS: Mapping[str, int] = {
     "leaderboard": 1,
     "submission": 1,
     "comparison": 1,
+    "plan": 1,
+    "audit": 1,
 }
 """Name → the version that is described: what ``schema_version`` says in the file; for records, ``per_image_schema`` in
 the report beside them."""
@@ -62,7 +66,7 @@ def json_schema(name: str) -> dict[str, Any]:
 
 def _body(name: str, number: int) -> dict[str, Any]:
     # Late: they stand below, and one of them brings pydantic.
-    from pyimgano.workbench.schemas import artifacts, benchmark, calibration, metrics, records, reports
+    from pyimgano.workbench.schemas import artifacts, audit, benchmark, calibration, metrics, plan, records, reports
 
     if name == "run-config":
         from pyimgano.workbench.config import run_config_schema
@@ -86,6 +90,8 @@ def _body(name: str, number: int) -> dict[str, Any]:
         "infer-config": artifacts.infer_config_schema,
         "split": artifacts.split_schema,
         "submission": artifacts.submission_schema,
+        "plan": plan.plan_schema,
+        "audit": audit.audit_schema,
         "leaderboard": benchmark.leaderboard_schema,
     }
     return makers[name](number)

@@ -209,6 +209,7 @@ def _prepare(
     split, normalisation = share_normalisation(config, split, needed=way.images_needed(), hashes=hashes, where=where)
     roi = category_roi(config, name)
     way.require(split, len(defects), where=where)
+    _refuse_too_many(config, way, len(split.fit), name)
     folds: tuple[tuple[Sample, ...], ...] = ()
     if way.folds is None:
         fit = (*split.fit, *learned)
@@ -257,6 +258,20 @@ def _with_learned(notes: Sequence[str], n: int) -> tuple[str, ...]:
         return tuple(notes)
     rest = [note for note in notes if not note.startswith(f"{n} defective training images are left out")]
     return (*rest, f"{n} defective training images are learned from.")
+
+
+def _refuse_too_many(config: RunConfig, way: _Way, n: int, name: str) -> None:
+    """Refuse to leave out one image at a time where the preset that wants it is for few images."""
+    from pyimgano.workbench.recipe import preset_facts
+
+    most = preset_facts(config.recipe, config.preset).most_images
+    if most is not None and way.folds == "jackknife" and n > most:
+        raise CalibrationError(
+            f"the preset {config.preset!r} fits a model for each of {n} good images",
+            where=f"category {name!r}",
+            allowed=f"at most {most} images with this preset",
+            hint="use --preset balanced, which holds images out; or --set calibration.params.folds=5",
+        )
 
 
 @dataclass(frozen=True)

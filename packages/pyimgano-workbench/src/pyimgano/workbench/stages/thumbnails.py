@@ -12,6 +12,9 @@ from pyimgano.core.errors import PyimganoError, StorageError
 from pyimgano.core.images import as_rgb8
 from pyimgano.workbench.evaluate import MapSpool
 from pyimgano.workbench.progress import Progress
+from pyimgano.workbench.render.small_pictures import SIDE
+from pyimgano.workbench.render.small_pictures import encode_jpeg as _jpeg
+from pyimgano.workbench.render.small_pictures import shrink as _shrink
 from pyimgano.workbench.runs.naming import file_stem
 from pyimgano.workbench.verdict import Judge
 
@@ -21,12 +24,6 @@ if TYPE_CHECKING:
     from pyimgano.workbench.config import RunConfig
 
 __all__ = ["SIDE", "choose_thumbnails", "thumbnail_files", "write_thumbnails"]
-
-SIDE = 256
-"""Pixels of a picture's longer side, at most."""
-
-QUALITY = 80
-"""Of the JPEG."""
 
 
 def choose_thumbnails(records: Sequence[Mapping[str, Any]], threshold: Optional[float], n: int) -> list[int]:
@@ -183,28 +180,3 @@ def _shrink_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     import numpy as np
 
     return np.asarray(cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0)
-
-
-def _shrink(image: np.ndarray) -> np.ndarray:
-    import cv2
-    import numpy as np
-
-    height, width = image.shape[:2]
-    factor = SIDE / max(height, width)
-    if factor >= 1.0:
-        return image
-    size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
-
-
-def _jpeg(picture: np.ndarray, path: Path) -> bytes:
-    import cv2
-    import numpy as np
-
-    # Colour at full resolution: the outlines are a pixel wide, and halved they turn grey.
-    options = [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
-    options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
-    ok, encoded = cv2.imencode(".jpg", np.ascontiguousarray(picture[..., ::-1]), options)
-    if not ok:
-        raise PyimganoError(f"cannot encode shape {picture.shape} as JPEG", where=str(path))
-    return bytes(encoded.tobytes())

@@ -46,10 +46,11 @@ def starter_config(
     from pyimgano.workbench.recipe import preset_defaults
 
     samples = read_dataset(dataset, seed=seed)
-    choice = choose_settings(samples)
     recipe = str(RunConfig.model_fields["recipe"].default)
     chosen = _preset(recipe, preset)
-    model: dict[str, Any] = preset_defaults(recipe, chosen).get("model", {})
+    defaults = preset_defaults(recipe, chosen)
+    model: dict[str, Any] = defaults.get("model", {})
+    choice = choose_settings(samples, few=defaults.get("calibration", {}).get("method") == "cross-conformal")
     settings = {
         "recipe": recipe,
         "preset": chosen,

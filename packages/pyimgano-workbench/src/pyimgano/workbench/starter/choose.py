@@ -10,11 +10,9 @@ from typing import Any
 from pyimgano.core.conformal import images_needed
 from pyimgano.core.contracts import Samples
 from pyimgano.core.errors import DatasetError
+from pyimgano.workbench.calibrate.few_images import ALPHAS, FEW_IMAGES, few_images_calibration
 
 __all__ = ["Choice", "choose_settings"]
-
-ALPHAS = (0.05, 0.1, 0.2)
-"""Tried in this order; the first that the held-out good images support is taken."""
 
 HOLDOUT = 0.2
 
@@ -35,13 +33,16 @@ class Choice:
     notes: tuple[str, ...] = field(default=())
 
 
-def choose_settings(samples: Samples) -> Choice:
+def choose_settings(samples: Samples, *, few: bool = False) -> Choice:
     """Return settings that a run on these samples can begin with.
 
     Parameters
     ----------
     samples : Samples
         With their splits assigned.
+    few : bool
+        Fit on all good images, and leave out one at a time to calibrate, however many there are; without it, only
+        where there are at most :data:`~pyimgano.workbench.calibrate.few_images.FEW_IMAGES`.
 
     Raises
     ------
@@ -66,11 +67,19 @@ def choose_settings(samples: Samples) -> Choice:
         notes.append(f"{category}: {counts}." if category else f"{counts[0].upper()}{counts[1:]}.")
         smallest = min(smallest, train)
         held_out = min(held_out, validation or math.inf)
-    settings, reason = _calibration(int(smallest), None if held_out == math.inf else int(held_out))
+    settings, reason = _calibration(int(smallest), None if held_out == math.inf else int(held_out), few=few)
     return Choice(settings, (*notes, reason))
 
 
-def _calibration(train: int, validation: Any) -> tuple[dict[str, Any], str]:
+def _calibration(train: int, validation: Any, *, few: bool) -> tuple[dict[str, Any], str]:
+    if validation is None and (few or train <= FEW_IMAGES):
+        found = few_images_calibration(train)
+        if found is not None:
+            reason = (
+                f"{train} good images are all fitted on, and each is scored by a model of the others: alpha = "
+                f"{found['alpha']:g} needs {images_needed(found['alpha'])} of them."
+            )
+            return {f"calibration.{key}": value for key, value in found.items()}, reason
     for alpha in ALPHAS:
         needed = images_needed(alpha)
         settings: dict[str, Any] = {"calibration.alpha": alpha}
