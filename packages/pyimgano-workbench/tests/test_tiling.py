@@ -10,7 +10,7 @@ import pytest
 
 from pyimgano.core.creation import create_model
 from pyimgano.core.detector import BaseDetector
-from pyimgano.core.errors import ImageError, ParameterError
+from pyimgano.core.errors import ImageError, ParameterError, PyimganoError
 from pyimgano.core.images import read_image
 from pyimgano.workbench.pipeline import Pipeline, load_detector
 from pyimgano.workbench.tiling import MapMerge, Tiling
@@ -168,6 +168,18 @@ def test_a_model_is_fitted_on_all_tiles_or_on_as_many_of_each_image_as_asked() -
     assert all(np.array_equal(one, two) for one, two in zip(some, again))
     assert not all(np.array_equal(one, two) for one, two in zip(some, other))
     assert np.array_equal(some[5], images[1])
+
+
+def test_what_a_fit_on_tiles_needs_is_told_as_the_tiles_are_counted() -> None:
+    images = [photograph("brick.png")[:, :256]] * 3
+    parameters = {"backbone": "efficientnet-lite0", "input_size": 64, "coreset_sampling_ratio": 0.2, "device": "cpu"}
+    pipeline = Pipeline(create_model("patchcore", **parameters), tiling=Tiling((128, 128)), tiles_per_image=5)
+    told = pipeline.resource_estimate(images[:2], 3)
+    pipeline.fit(images)
+    assert told.bank == pipeline.detector.memory_bank_.shape
+    assert any("15 tiles an image, 5 of each" in line for line in told.assumptions)
+    with pytest.raises(PyimganoError, match="BlurredDarkness has no rule"):
+        tiled().resource_estimate(images[:2], 3)
 
 
 def test_patchcore_in_tiles_finds_what_it_cannot_see_whole(tmp_path: Path) -> None:

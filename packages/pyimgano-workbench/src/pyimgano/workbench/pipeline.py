@@ -6,6 +6,7 @@ without. It is saved in the folder of the model: the model's own files as ever, 
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 from pyimgano.core.batching import read_ahead
 from pyimgano.core.creation import create_component, load_model
 from pyimgano.core.detector import Scores
-from pyimgano.core.errors import CheckpointError, ImageError
+from pyimgano.core.errors import CheckpointError, ImageError, PyimganoError
+from pyimgano.core.estimates import Estimable, ResourceEstimate
 from pyimgano.core.images import as_rgb8
 from pyimgano.core.parameters import require
 from pyimgano.core.state import DETECTOR_JSON, read_state, write_state
@@ -244,6 +246,33 @@ class Pipeline:
         import numpy as np
 
         return (self.decision_function(X) >= self.detector.threshold_).astype(np.int64)
+
+    # -- what a fit will need ------------------------------------------------------------------------------------
+
+    def resource_estimate(self, sample: Sequence[Any], n_images: int) -> ResourceEstimate:
+        """Return what a fit will need; see :class:`pyimgano.core.estimates.Estimable`.
+
+        With tiles, of as many tiles as images like those of ``sample`` give. The preprocessing is not counted.
+
+        Raises
+        ------
+        PyimganoError
+            When the model has no rule for it, an image cannot be read, or is smaller than a tile.
+        """
+        if not isinstance(self.detector, Estimable):
+            raise PyimganoError(f"{type(self.detector).__name__} has no rule for it")
+        assumptions: tuple[str, ...] = ("the preprocessing is not counted",) if self.steps else ()
+        if self.tiling is None:
+            told = self.detector.resource_estimate(sample, n_images)
+            return dataclasses.replace(told, assumptions=(*told.assumptions, *assumptions))
+        tiles = TrainingTiles(sample, self.tiling, per_image=None, seed=self.seed)
+        looked_at = len(tiles) / len(sample)
+        learned = looked_at if self.tiles_per_image is None else min(looked_at, self.tiles_per_image)
+        few = [tiles[index] for index in range(min(len(tiles), self.batch_size))]
+        told = self.detector.resource_estimate(few, max(len(few) + 1, round(learned * n_images)))
+        assumptions += (f"{looked_at:g} tiles an image, {learned:g} of each good one to fit on",)
+        whole = None if told.image_seconds is None else told.image_seconds * looked_at
+        return dataclasses.replace(told, image_seconds=whole, assumptions=(*told.assumptions, *assumptions))
 
     # -- state ---------------------------------------------------------------------------------------------------
 

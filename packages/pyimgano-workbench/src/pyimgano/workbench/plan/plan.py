@@ -185,7 +185,8 @@ def _estimate(config: RunConfig, data: CategoryData) -> tuple[Optional[ResourceE
     sources = [sample.source for sample in data.fit[:SAMPLE]]
     try:
         sample = ImageSequence(sources, value_range=config.dataset.value_range)
-        return detector.resource_estimate(sample, len(data.fit)), None
+        copies = config.adapt.copies if config.adapt.drift_augment else 0
+        return detector.resource_estimate(sample, (1 + copies) * len(data.fit)), None
     except PyimganoError as error:
         return None, str(error)
 
