@@ -22,6 +22,14 @@ To add a page
 from pyimgano.workbench.report.benchmark import write_benchmark_report
 from pyimgano.workbench.report.compare import write_comparison_report
 from pyimgano.workbench.report.page import REPORT_HTML, write_page
+from pyimgano.workbench.report.robust import write_robustness_report
 from pyimgano.workbench.report.run import write_run_report
 
-__all__ = ["REPORT_HTML", "write_benchmark_report", "write_comparison_report", "write_page", "write_run_report"]
+__all__ = [
+    "REPORT_HTML",
+    "write_benchmark_report",
+    "write_comparison_report",
+    "write_page",
+    "write_robustness_report",
+    "write_run_report",
+]
