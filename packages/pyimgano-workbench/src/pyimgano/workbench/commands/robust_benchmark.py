@@ -65,6 +65,7 @@ def robust_benchmark(
     from pyimgano.workbench.robust import (
         CLEAN,
         RobustFolder,
+        compare_measured,
         evaluate_measured,
         load_subject,
         measure_missing,
@@ -86,14 +87,18 @@ def robust_benchmark(
                 run = _trained(dataset, output, training, progress)
             subject = load_subject(run, dataset=dataset if from_run is not None else None, limit=limit, seed=seed)
             folder.begin(subject.plan())
+            other = None if compare is None else _other(folder, subject, compare, conditions)
             for note in subject.notes:
                 say(note)
             found = measure_missing(folder, subject, [CLEAN, *conditions], progress, jobs=jobs)
             if found:
                 say(f"{found} of {len(conditions) + 1} conditions are measured already in {output}")
             comparison = None
-            if compare is not None:
-                comparison = _compared(folder, subject, compare, conditions, jobs)
+            if other is not None:
+                against, theirs = other
+                if theirs is not None:
+                    measure_missing(against, theirs, [CLEAN, *conditions], progress, jobs=jobs)
+                comparison = compare_measured(against, folder, conditions)
             result = evaluate_measured(folder, conditions, notes=subject.notes)
             _write(folder, subject, result, comparison)
     if as_json:
@@ -168,23 +173,24 @@ def _trained(dataset: Optional[Path], output: Path, training: dict[str, Any], pr
     return found if found.complete else resume_run(found.path, progress=progress)
 
 
-def _compared(
-    folder: RobustFolder, subject: Subject, other: Path, conditions: Sequence[Condition], jobs: int
-) -> RobustComparison:
-    from pyimgano.workbench.commands.console import ConsoleProgress
-    from pyimgano.workbench.robust import CLEAN, RobustFolder, compare_measured, measure_missing
+def _other(
+    folder: RobustFolder, subject: Subject, compare: Path, conditions: Sequence[Condition]
+) -> tuple[RobustFolder, Optional[Subject]]:
+    """Return the folder to compare with, and what has to be measured for it first; refuse it before anything is."""
+    from pyimgano.workbench.robust import RobustFolder, common_conditions
     from pyimgano.workbench.robust.folder import COMPARED, PLAN_JSON
     from pyimgano.workbench.runs import open_run
     from pyimgano.workbench.runs.naming import safe_name
 
-    if (other / PLAN_JSON).is_file():
-        return compare_measured(RobustFolder(other), folder, conditions)
-    run = open_run(other)
+    if (compare / PLAN_JSON).is_file():
+        found = RobustFolder(compare)
+        common_conditions(found, folder, conditions)
+        return found, None
+    run = open_run(compare)
     theirs = subject.with_models(run)
-    place = RobustFolder(folder.path / COMPARED / safe_name(run.name))
-    place.begin(theirs.plan())
-    measure_missing(place, theirs, [CLEAN, *conditions], ConsoleProgress(), jobs=jobs)
-    return compare_measured(place, folder, conditions)
+    found = RobustFolder(folder.path / COMPARED / safe_name(run.name))
+    found.begin(theirs.plan())
+    return found, theirs
 
 
 def _document(result: Robustness, comparison: Optional[RobustComparison]) -> dict[str, Any]:

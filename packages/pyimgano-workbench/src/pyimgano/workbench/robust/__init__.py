@@ -1,6 +1,6 @@
 """What drift does to a finished run: every drift in every severity, at the threshold that was calibrated without it."""
 
-from pyimgano.workbench.robust.comparing import compare_measured
+from pyimgano.workbench.robust.comparing import common_conditions, compare_measured
 from pyimgano.workbench.robust.conditions import CLEAN, Condition, plan_conditions
 from pyimgano.workbench.robust.folder import RobustFolder
 from pyimgano.workbench.robust.measuring import measure_condition, measure_missing
@@ -12,6 +12,7 @@ __all__ = [
     "Condition",
     "RobustFolder",
     "Subject",
+    "common_conditions",
     "compare_measured",
     "evaluate_measured",
     "load_subject",

@@ -26,7 +26,7 @@ from pyimgano.workbench.robust.scores import CategoryScores, load_scores
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["RobustComparison", "compare_measured"]
+__all__ = ["RobustComparison", "common_conditions", "compare_measured"]
 
 RATES = ("overkill", "recall")
 """By label: of good images, of defective ones."""
@@ -111,17 +111,14 @@ def compare_measured(a: RobustFolder, b: RobustFolder, conditions: Sequence[Cond
     RunError
         When a file is missing or damaged.
     """
+    shared = common_conditions(a, b, conditions)
     notes = []
-    shared = [condition for condition in conditions if a.has(condition)]
-    if not shared or not a.has(CLEAN):
-        raise ConfigError("has none of the conditions that are asked for", where=str(a.path))
     if len(shared) < len(conditions):
         absent = [condition.name for condition in conditions if condition not in shared]
         shown = ", ".join(absent[:3]) + (" …" if len(absent) > 3 else "")
         notes.append(f"{len(absent)} conditions are not compared, since A has not measured them: {shown}")
     assert a.plan is not None
     assert b.plan is not None
-    _require_same(a, b)
     pairs = list(zip(load_scores(a, shared), load_scores(b, shared)))
     seed = int(b.plan["seed"])
     everything = [CLEAN, *shared]
@@ -150,9 +147,19 @@ def compare_measured(a: RobustFolder, b: RobustFolder, conditions: Sequence[Cond
     )
 
 
-def _require_same(a: RobustFolder, b: RobustFolder) -> None:
+def common_conditions(a: RobustFolder, b: RobustFolder, conditions: Sequence[Condition]) -> list[Condition]:
+    """Return those of the conditions that A has measured; refuse what cannot be compared.
+
+    Raises
+    ------
+    ConfigError
+        When the folders are not about the same drifted images, or A has none of the conditions.
+    """
     assert a.plan is not None
     assert b.plan is not None
+    shared = [condition for condition in conditions if a.has(condition)]
+    if not shared or not a.has(CLEAN):
+        raise ConfigError("has none of the conditions that are asked for", where=str(a.path))
     differing = []
     for key in ("seed", "limit"):
         if a.plan[key] != b.plan[key]:
@@ -174,6 +181,7 @@ def _require_same(a: RobustFolder, b: RobustFolder) -> None:
             where=str(a.path),
             hint="--compare RUN measures that run on the images of this one",
         )
+    return shared
 
 
 def _frozen(

@@ -94,10 +94,10 @@ def headline_lines(found: Robustness) -> list[str]:
     run = found.plan["run"]
     lines = [
         f"{run['name']} ({run['model']}) under {drifts} drifts x {severities} severities, at its calibrated threshold:",
-        f"  retained {_with_interval(metrics['retained'], 100.0, ' %')} of what it is worth without drift",
-        f"  overkill gained {_with_interval(metrics['overkill_gained'], 100.0, ' points')}",
-        f"  recall lost {_with_interval(metrics['recall_lost'], 100.0, ' points')}",
-        f"  image AUROC, mean {_with_interval(metrics['image_auroc'], 1.0, '', 3)}",
+        f"  retained of recall - overkill: {_with_interval(metrics['retained'], 100.0, ' %')}",
+        f"  overkill gained: {_with_interval(metrics['overkill_gained'], 100.0, ' points')}",
+        f"  recall lost: {_with_interval(metrics['recall_lost'], 100.0, ' points')}",
+        f"  image AUROC, mean: {_with_interval(metrics['image_auroc'], 1.0, '', 3)}",
     ]
     worst = found.summary.worst
     if worst is not None:
@@ -108,7 +108,7 @@ def headline_lines(found: Robustness) -> list[str]:
 
 def _with_interval(metric: Metric, factor: float, unit: str, digits: int = 1) -> str:
     if metric.value is None:
-        return f"is not defined: {metric.reason}"
+        return f"not defined ({metric.reason})"
     text = f"{factor * metric.value:.{digits}f}{unit}"
     if "interval" in metric.facts:
         low, high = metric.facts["interval"]

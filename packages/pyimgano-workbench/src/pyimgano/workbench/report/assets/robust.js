@@ -5,10 +5,10 @@ const OVER = 100;
 // What a heat map shows: `value` of a condition's result, how it is written, and where its colour is strongest.
 const MAPS = [
   { title: "overkill gained, points", words: "good images rejected under drift and not without, minus the reverse; share of all",
-    value: (result) => change(result, "overkill"), text: (value) => signed(OVER * value, 1), strong: (value) => value,
+    value: (result) => change(result, "overkill"), text: (value) => signed(OVER * value, 1), strong: (value) => 2 * value,
     detail: (result) => detail(result, "overkill", 1) },
   { title: "recall lost, points", words: "defective images missed under drift and not without, minus the reverse; share of all",
-    value: (result) => negative(change(result, "recall")), text: (value) => signed(OVER * value, 1), strong: (value) => value,
+    value: (result) => negative(change(result, "recall")), text: (value) => signed(OVER * value, 1), strong: (value) => 2 * value,
     detail: (result) => detail(result, "recall", -1) },
   { title: "image AUROC", words: "whatever the threshold; 0.5 is chance",
     value: (result) => result.levels.image_auroc.value, text: (value) => value.toFixed(3), strong: (value) => 2 * (1 - value),
@@ -17,9 +17,15 @@ const MAPS = [
 
 const negative = (value) => (known(value) ? -value : null);
 
-function signed(value, digits) {
+// Never "−0.0".
+function minus(value, digits) {
   const text = value.toFixed(digits);
-  return Number(text) === 0 ? (0).toFixed(digits) : value > 0 ? `+${text}` : text.replace("-", "−");
+  return Number(text) === 0 ? (0).toFixed(digits) : text.replace("-", "−");
+}
+
+function signed(value, digits) {
+  const text = minus(value, digits);
+  return value > 0 && Number(text) !== 0 ? `+${text}` : text;
 }
 
 function change(result, name) {
@@ -47,10 +53,10 @@ function detail(result, name, way) {
     `now ${levelText(name, result.levels[name])}`;
 }
 
-// The colour says how bad, the text says the number, a frame says that it is more than chance.
-function shade(node, share) {
+// The colour says how much, the text says the number. Weak enough that text is read on it, by day and by night.
+function shade(node, share, colour = "--defective") {
   const strength = Math.max(0, Math.min(1, share));
-  node.style.background = `color-mix(in srgb, var(--defective) ${Math.round(70 * strength)}%, transparent)`;
+  node.style.background = `color-mix(in srgb, var(${colour}) ${Math.round(60 * strength)}%, transparent)`;
 }
 
 function heatMap(map, rows, severities, resultOf) {
@@ -89,7 +95,8 @@ function heatMaps(data) {
   };
   const tabs = chooser("category", several ? ["mean over the categories", ...names] : [names[0]], choose);
   return section("Drift × severity", tabs, place,
-    el("p", { class: "quiet" }, "Point at a number for its interval and how many images it rests on."));
+    el("p", { class: "quiet" }, "Colours are strongest from 50 points, and from an " +
+      "AUROC of 0.5, on. Point at a number for its interval and how many images it rests on; robustness.csv has them all."));
 }
 
 function summaryTable(data) {
@@ -101,9 +108,9 @@ function summaryTable(data) {
     ["image_auroc", "mean over the conditions", 1, "", 3],
   ].map(([name, words, factor, unit, digits]) => {
     const metric = data.summary[name];
-    const ends = metric.interval ? metric.interval.map((end) => (factor * end).toFixed(digits)).join(" … ") : "";
+    const ends = metric.interval ? metric.interval.map((end) => minus(factor * end, digits)).join(" … ") : "";
     return [metricName(name), el("span", { "data-summary": name, "data-number": String(metric.value) },
-      known(metric.value) ? `${(factor * metric.value).toFixed(digits)}${unit}` : "–"), ends,
+      known(metric.value) ? `${minus(factor * metric.value, digits)}${unit}` : "–"), ends,
     known(metric.value) ? words : `not defined: ${metric.reason}`];
   });
   return plainTable([{ title: "" }, { title: "value", numeric: true }, { title: "95 %", numeric: true }, { title: "" }],
@@ -168,8 +175,7 @@ function differenceMap(title, drifts, severities, of, name) {
     const node = el("td", { class: "heat", "data-number": String(found.difference),
       title: `${drift} ${severity}: A ${percent(found.a)}, B ${percent(found.b)}${points(found.interval, 1)}; ${found.verdict}` },
     `${{ better: "▲ ", worse: "▼ " }[found.verdict] || ""}${signed(OVER * found.difference, 1)}`);
-    const colour = good * found.difference > 0 ? "--good" : "--defective";
-    node.style.background = `color-mix(in srgb, var(${colour}) ${Math.round(70 * Math.min(1, Math.abs(found.difference)))}%, transparent)`;
+    shade(node, 4 * Math.abs(found.difference), good * found.difference > 0 ? "--good" : "--defective");
     return node;
   };
   return el("figure", { class: "chart", role: "group", "aria-label": title }, el("h3", {}, title),
@@ -183,12 +189,15 @@ function differenceMap(title, drifts, severities, of, name) {
 function conditionTable(data) {
   const rows = data.conditions;
   const number = (title, value, text) => ({ title, numeric: true, value, cell: (row) => (known(value(row)) ? text(value(row)) : "–") });
+  const level = (name) => ({ title: `${metricName(name)} (95 %)`, numeric: true, value: (row) => row.levels[name].value,
+    cell: (row) => (known(row.levels[name].value)
+      ? `${metricValue(name, row.levels[name])} (${metricInterval(name, row.levels[name]) || "–"})` : "–") });
   return dataTable([
     { title: "drift", value: (row) => row.drift || "", cell: (row) => row.drift || "(clean)" },
     number("severity", (row) => row.severity, String),
-    number("overkill", (row) => row.levels.overkill.value, percent),
-    number("recall", (row) => row.levels.recall.value, percent),
-    number("image AUROC", (row) => row.levels.image_auroc.value, fixed),
+    level("overkill"),
+    level("recall"),
+    level("image_auroc"),
     number("balanced accuracy", (row) => row.balanced_accuracy, fixed),
     number("good", (row) => row.n_good, String),
     number("defective", (row) => row.n_defective, String),
