@@ -66,12 +66,12 @@ class Shift(Geometric):
         1, 2, 4, 7 or 12 % of the shorter side (at least one pixel).
     """
 
-    levels: ClassVar[Mapping[str, tuple[float, ...]]] = MappingProxyType({"percent": (1.0, 2.0, 4.0, 7.0, 12.0)})
+    levels: ClassVar[Mapping[str, tuple[float, ...]]] = MappingProxyType({"distance in %": (1.0, 2.0, 4.0, 7.0, 12.0)})
 
     def _move(self, shape: tuple[int, int], rng: np.random.Generator) -> Move:
         import numpy as np
 
-        distance = max(1.0, self._level("percent") / 100.0 * side_of(shape))
+        distance = max(1.0, self._level("distance in %") / 100.0 * side_of(shape))
         angle = rng.uniform(0.0, 2.0 * np.pi)
         down, right = round(distance * np.sin(angle)), round(distance * np.cos(angle))
 
@@ -97,10 +97,10 @@ class Scale(Geometric):
         Larger by 2, 4, 7, 12 or 20 %, or smaller by that factor.
     """
 
-    levels: ClassVar[Mapping[str, tuple[float, ...]]] = MappingProxyType({"percent": (2.0, 4.0, 7.0, 12.0, 20.0)})
+    levels: ClassVar[Mapping[str, tuple[float, ...]]] = MappingProxyType({"zoom in %": (2.0, 4.0, 7.0, 12.0, 20.0)})
 
     def _move(self, shape: tuple[int, int], rng: np.random.Generator) -> Move:
-        factor = (1.0 + self._level("percent") / 100.0) ** sign(rng)
+        factor = (1.0 + self._level("zoom in %") / 100.0) ** sign(rng)
         return about_centre(shape, [[factor, 0.0], [0.0, factor]])
 
 
@@ -110,18 +110,18 @@ class Perspective(Geometric):
     Parameters
     ----------
     severity : int
-        How much larger the near end of the longer side's length is shown than the middle, and how much smaller the far
-        end: about 2, 4, 7, 11 or 16 %.
+        How much larger than in the middle things are shown where they are nearest, half the image's longer side away,
+        and about how much smaller on the other side: 2, 4, 7, 11 or 16 %.
     """
 
-    levels: ClassVar[Mapping[str, tuple[float, ...]]] = MappingProxyType({"percent": (2.0, 4.0, 7.0, 11.0, 16.0)})
+    levels: ClassVar[Mapping[str, tuple[float, ...]]] = MappingProxyType({"keystone in %": (2.0, 4.0, 7.0, 11.0, 16.0)})
 
     def _move(self, shape: tuple[int, int], rng: np.random.Generator) -> Move:
         import numpy as np
 
         angle = rng.uniform(0.0, 2.0 * np.pi)
         half = max(max(shape) - 1, 1) / 2.0
-        tilt = self._level("percent") / 100.0 / half
+        tilt = self._level("keystone in %") / 100.0 / half
         x, y = (shape[1] - 1) / 2.0, (shape[0] - 1) / 2.0
         to_centre = np.array([[1.0, 0.0, -x], [0.0, 1.0, -y], [0.0, 0.0, 1.0]])
         back = np.array([[1.0, 0.0, x], [0.0, 1.0, y], [0.0, 0.0, 1.0]])
@@ -141,13 +141,13 @@ class ConveyorJitter(Geometric):
         Greatest displacement along each axis: 0.4, 0.8, 1.3, 2.0 or 3.0 % of the shorter side (at least half a pixel).
     """
 
-    levels: ClassVar[Mapping[str, tuple[float, ...]]] = MappingProxyType({"percent": (0.4, 0.8, 1.3, 2.0, 3.0)})
+    levels: ClassVar[Mapping[str, tuple[float, ...]]] = MappingProxyType({"reach in %": (0.4, 0.8, 1.3, 2.0, 3.0)})
 
     def _move(self, shape: tuple[int, int], rng: np.random.Generator) -> Move:
         import numpy as np
 
         height, width = shape
-        reach = max(0.5, self._level("percent") / 100.0 * side_of(shape))
+        reach = max(0.5, self._level("reach in %") / 100.0 * side_of(shape))
         sideways = reach * smooth_curve(height, rng, period=height / 10.0)
         along = np.arange(height, dtype=np.float32) + reach * smooth_curve(height, rng, period=height / 10.0)
         rows = np.repeat(along[:, None], width, axis=1).astype(np.float32)

@@ -48,7 +48,7 @@ class Shadow(Change):
         Light that the shadow takes: 15, 30, 45, 60 or 75 %.
     """
 
-    levels: ClassVar[Mapping[str, tuple[float, ...]]] = MappingProxyType({"percent": (15.0, 30.0, 45.0, 60.0, 75.0)})
+    levels: ClassVar[Mapping[str, tuple[float, ...]]] = MappingProxyType({"light in %": (15.0, 30.0, 45.0, 60.0, 75.0)})
 
     def _changed(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         import numpy as np
@@ -58,7 +58,7 @@ class Shadow(Change):
         edge, penumbra = rng.uniform(-0.25, 0.1), rng.uniform(0.03, 0.15)
         cover = np.clip((edge - place) / np.float32(penumbra) + 0.5, 0.0, 1.0)
         cover = cover * cover * (3.0 - 2.0 * cover)
-        return multiplied(image, (1.0 - cover * np.float32(self._level("percent") / 100.0)) ** (1.0 / ENCODING))
+        return multiplied(image, (1.0 - cover * np.float32(self._level("light in %") / 100.0)) ** (1.0 / ENCODING))
 
 
 class Glare(Change):

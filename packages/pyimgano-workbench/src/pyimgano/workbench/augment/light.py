@@ -86,12 +86,12 @@ class Flicker(Change):
         Depth of the modulation: 6, 12, 20, 32 or 50 % of the light.
     """
 
-    levels: ClassVar[Mapping[str, tuple[float, ...]]] = MappingProxyType({"percent": (6.0, 12.0, 20.0, 32.0, 50.0)})
+    levels: ClassVar[Mapping[str, tuple[float, ...]]] = MappingProxyType({"depth in %": (6.0, 12.0, 20.0, 32.0, 50.0)})
 
     def _changed(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         import numpy as np
 
         height, width = image.shape[:2]
         turns = rng.uniform(2.0, 7.0) * np.arange(height) / height + rng.uniform()
-        light = 1.0 + self._level("percent") / 100.0 * np.sin(2.0 * np.pi * turns)
+        light = 1.0 + self._level("depth in %") / 100.0 * np.sin(2.0 * np.pi * turns)
         return multiplied(image, np.repeat((light ** (1.0 / ENCODING))[:, None], width, axis=1))

@@ -64,8 +64,8 @@ def line(length: float, angle: float) -> np.ndarray:
 class Defocus(Change):
     """The part lies out of focus: every point becomes a disk (the aperture's image, by geometric optics).
 
-    Disks of more than 8 pixels' radius are those of a reduced copy, enlarged afterwards: what is lost by that they have
-    blurred away.
+    Nothing is drawn by lot. Disks of more than 8 pixels' radius are those of a reduced copy, enlarged afterwards: what
+    is lost by that they have blurred away.
 
     Parameters
     ----------

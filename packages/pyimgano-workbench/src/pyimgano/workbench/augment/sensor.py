@@ -90,9 +90,9 @@ class RollingShutter(Geometric):
         How far the last row is displaced against the first: 1, 2, 4, 7 or 12 % of the image's width.
     """
 
-    levels: ClassVar[Mapping[str, tuple[float, ...]]] = MappingProxyType({"percent": (1.0, 2.0, 4.0, 7.0, 12.0)})
+    levels: ClassVar[Mapping[str, tuple[float, ...]]] = MappingProxyType({"lean in %": (1.0, 2.0, 4.0, 7.0, 12.0)})
 
     def _move(self, shape: tuple[int, int], rng: np.random.Generator) -> Move:
         height, width = shape
-        lean = sign(rng) * self._level("percent") / 100.0 * width / max(height - 1, 1)
+        lean = sign(rng) * self._level("lean in %") / 100.0 * width / max(height - 1, 1)
         return by_matrix([[1.0, lean, -lean * (height - 1) / 2.0], [0.0, 1.0, 0.0]])

@@ -110,10 +110,13 @@ TOLERANCE = 16
 """Greatest difference to the background's colour, in grey levels of each channel of the slightly blurred image."""
 
 AT_BORDER = 0.5
-"""Share of the border's pixels that must have the background's colour."""
+"""Share of the border's pixels that the background must take: it surrounds the part."""
 
 THICKNESS = 0.04
 """Least thickness of a background, as a fraction of the shorter side: thinner strips belong to the part."""
+
+PIECES = 4
+"""Connected pieces that a background may have: of a part that touches all sides, the corners. Patterns leave more."""
 
 LEAST = 0.03
 """Share of the image that a background takes at least."""
@@ -137,9 +140,9 @@ def background_of(image: np.ndarray) -> Optional[np.ndarray]:
     Returns
     -------
     ndarray, (H, W) float32, or None
-        In [0, 1]: 1 up to half the tolerance, falling to 0. None where fewer than half of the border's pixels have that
-        colour (:data:`AT_BORDER`), where the background would be less than 3 % of the image (:data:`LEAST`), or where
-        the rest has no connected piece of at least 5 % (:data:`OBJECT`), which would be the part.
+        In [0, 1]: 1 up to half the tolerance, falling to 0. None where it would take less than half of the border's
+        pixels (:data:`AT_BORDER`) or 3 % of the image (:data:`LEAST`), or be in more than four pieces
+        (:data:`PIECES`), and where the rest has no connected piece of at least 5 % (:data:`OBJECT`): no part.
     """
     import cv2
     import numpy as np
@@ -150,8 +153,6 @@ def background_of(image: np.ndarray) -> Optional[np.ndarray]:
     away = cv2.absdiff(smooth, np.broadcast_to(np.rint(colour).astype(np.uint8), image.shape).copy())
     difference = away.reshape(image.shape).max(axis=2)
     alike = (difference <= TOLERANCE).astype(np.uint8)
-    if np.concatenate(_border(alike)).mean() < AT_BORDER:
-        return None
     kernel = np.ones((2 * round(THICKNESS / 2 * side_of(shape)) + 1,) * 2, dtype=np.uint8)
     thick = cv2.morphologyEx(alike, cv2.MORPH_OPEN, kernel)
     count, labels = cv2.connectedComponents(thick, connectivity=4)
@@ -159,6 +160,8 @@ def background_of(image: np.ndarray) -> Optional[np.ndarray]:
     reaching[np.concatenate(_border(labels.reshape(shape)))] = True
     reaching[0] = False
     background = reaching[labels].reshape(shape)
+    if reaching.sum() > PIECES or np.concatenate(_border(background)).mean() < AT_BORDER:
+        return None
     rest = cv2.connectedComponentsWithStats((~background).astype(np.uint8), connectivity=4)[2]
     largest = rest[1:, cv2.CC_STAT_AREA].max(initial=0)
     if background.mean() < LEAST or largest < OBJECT * background.size:
