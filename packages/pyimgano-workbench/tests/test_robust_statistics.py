@@ -52,11 +52,11 @@ def measured(path: Path, labels: Sequence[int], parts: Mapping[str, tuple[float,
 
 
 def test_the_summary_is_the_mean_over_the_conditions_against_no_drift(tmp_path: Path) -> None:
-    labels = [0, 0, 0, 0, 1, 1]
+    labels = [0, 0, 0, 0] * 5 + [1, 1] * 5
     scores = {
-        CLEAN: [0.1, 0.1, 0.1, 0.9, 0.9, 0.9],  # overkill 1/4, recall 2/2
-        DRIFTS[0]: [0.9, 0.1, 0.1, 0.9, 0.9, 0.9],  # 2/4, 2/2
-        DRIFTS[1]: [0.9, 0.9, 0.9, 0.1, 0.9, 0.1],  # 3/4, 1/2
+        CLEAN: [0.1, 0.1, 0.1, 0.9] * 5 + [0.9, 0.9] * 5,  # overkill 1/4, recall 2/2
+        DRIFTS[0]: [0.9, 0.1, 0.1, 0.9] * 5 + [0.9, 0.9] * 5,  # 2/4, 2/2
+        DRIFTS[1]: [0.9, 0.9, 0.9, 0.1] * 5 + [0.9, 0.1] * 5,  # 3/4, 1/2
     }
     found = evaluate_measured(measured(tmp_path / "run", labels, {"default": (0.5, scores)}), DRIFTS)
     summary = found.summary.metrics
@@ -68,8 +68,12 @@ def test_the_summary_is_the_mean_over_the_conditions_against_no_drift(tmp_path: 
     assert (found.summary.worst["drift"], found.summary.worst["severity"]) == ("fog", 2)
     assert found.summary.worst["balanced_accuracy"] == pytest.approx((1 - 0.75 + 0.5) / 2)
     change = found.results[DRIFTS[1]][None].changes["overkill"]
-    assert (change.facts["only_b"], change.facts["only_a"]) == (3, 1)
+    assert (change.facts["only_b"], change.facts["only_a"]) == (15, 5)
     assert change.difference == pytest.approx(0.5)
+    for metric in summary.values():
+        if metric.value is not None and "interval" in metric.facts:
+            assert metric.facts["interval"][0] < metric.value < metric.facts["interval"][1]
+    assert "interval" in summary["retained"].facts
 
 
 def test_images_without_a_score_take_part_in_no_rate_and_in_no_pair(tmp_path: Path) -> None:
@@ -94,12 +98,15 @@ def test_images_without_a_score_take_part_in_no_rate_and_in_no_pair(tmp_path: Pa
     assert len(found.errors) == 5
 
 
-def test_a_threshold_that_is_worth_nothing_retains_nothing(tmp_path: Path) -> None:
-    scores = {condition: [0.9, 0.9, 0.9, 0.9] for condition in (CLEAN, *DRIFTS)}
-    found = evaluate_measured(measured(tmp_path / "run", [0, 0, 1, 1], {"default": (0.5, scores)}), DRIFTS)
+@pytest.mark.parametrize("clean", [[0.9, 0.9, 0.9, 0.9, 0.9, 0.9], [0.9, 0.9, 0.1, 0.9, 0.9, 0.1]])
+def test_a_threshold_that_is_not_shown_to_be_worth_anything_has_nothing_to_retain(
+    tmp_path: Path, clean: list[float]
+) -> None:
+    scores = {CLEAN: clean, **{drift: [0.1, 0.1, 0.1, 0.9, 0.9, 0.9] for drift in DRIFTS}}
+    found = evaluate_measured(measured(tmp_path / "run", [0, 0, 0, 1, 1, 1], {"default": (0.5, scores)}), DRIFTS)
     retained = found.summary.metrics["retained"]
     assert retained.value is None
-    assert "no better than one that rejects all images or none" in str(retained.reason)
+    assert "not shown to decide better than one that rejects all or none" in str(retained.reason)
 
 
 def noisy(rng: np.random.Generator, n: int, m: int, *, shift: float, gap: float) -> dict[Condition, list[float]]:

@@ -36,6 +36,7 @@ class Summary:
     metrics : dict of str to Metric
         ``retained``: mean over the conditions of (recall - overkill), divided by the same without drift: 1 where drift
         costs nothing, 0 where the threshold decides no better than one that rejects all or none, negative where worse.
+        Undefined where the images do not show that it is worth anything without drift.
         ``balanced_accuracy_lost``, ``overkill_gained`` and ``recall_lost``: means over the conditions, against the
         images as they are. ``image_auroc``: mean over the conditions.
     worst : mapping or None
@@ -103,8 +104,9 @@ def _retained(overkill: Optional[np.ndarray], recall: Optional[np.ndarray], n: d
     worth = recall - overkill
     if not np.isfinite(worth[0]).all():
         return Metric.undefined("in a condition no image of a kind has a score", **n)
-    if worth[0, 0] <= 0.0:
-        reason = "without drift already, the threshold decides no better than one that rejects all images or none"
+    # A share of what is hardly there would be any number at all.
+    if worth[0, 0] <= 0.0 or np.nanquantile(worth[1:, 0], (1.0 - CONFIDENCE) / 2.0) <= 0.0:
+        reason = "already without drift, the threshold is not shown to decide better than one that rejects all or none"
         return Metric.undefined(reason, **n)
     with np.errstate(invalid="ignore", divide="ignore"):
         return _metric(np.where(worth[:, 0] > 0.0, worth[:, 1:].mean(axis=1) / worth[:, 0], np.nan), n)

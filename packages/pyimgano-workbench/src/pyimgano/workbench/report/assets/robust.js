@@ -56,7 +56,7 @@ function detail(result, name, way) {
 // The colour says how much, the text says the number. Weak enough that text is read on it, by day and by night.
 function shade(node, share, colour = "--defective") {
   const strength = Math.max(0, Math.min(1, share));
-  node.style.background = `color-mix(in srgb, var(${colour}) ${Math.round(60 * strength)}%, transparent)`;
+  node.style.background = `color-mix(in srgb, var(${colour}) ${Math.round(50 * strength)}%, transparent)`;
 }
 
 function heatMap(map, rows, severities, resultOf) {
