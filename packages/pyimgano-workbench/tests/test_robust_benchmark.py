@@ -36,6 +36,7 @@ SPECS = tuple(
     ComponentSpec(name, name, f"tst_drifts:{factory}", kind="augment")
     for name, factory in (
         ("tst-same", "Same"), ("tst-bright", "Bright"), ("tst-breaks", "Breaks"), ("tst-waits", "Waits"),
+        ("tst-dies", "Dies"),
     )
 )
 
@@ -63,6 +64,10 @@ class Waits(Same):
             open(os.environ["TST_GO"] + ".waiting", "w").close()
             time.sleep(600)
         return image, mask
+
+class Dies(Same):
+    def __call__(self, image, rng, *, mask=None):
+        os.kill(os.getpid(), 9)
 """
 
 
@@ -211,6 +216,19 @@ def test_a_killed_benchmark_goes_on_where_it_was(
     assert {name: (out / "conditions" / name).stat().st_mtime_ns for name in done} == before
     assert robust(*ask[:-1], tmp_path / "whole") == 0
     assert (out / "robustness.json").read_bytes() == (tmp_path / "whole" / "robustness.json").read_bytes()
+
+
+@pytest.mark.usefixtures("drifts")
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+def test_a_process_that_dies_is_told_with_its_condition_and_costs_nothing_that_is_measured(
+    texture_runs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ask = ("--from-run", texture_runs["one"], "--severities", 2, "--limit", 6, "--jobs", 2, "-o", tmp_path / "out")
+    assert robust(*ask, "--drifts", "tst-same,tst-dies") == 1
+    error = capsys.readouterr().err
+    assert "tst-dies 2: the process was killed by SIGKILL" in error
+    assert "a smaller --jobs takes less memory" in error
+    assert robust(*ask, "--drifts", "tst-same") == 0
 
 
 @pytest.mark.usefixtures("drifts")
