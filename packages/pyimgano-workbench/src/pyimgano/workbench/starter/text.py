@@ -57,7 +57,7 @@ def starter_text(
     for name, described in schema["properties"].items():
         inner = _table(described, schema)
         if inner is None:
-            lines += _entry(name, described, settings, shown, form, indent="")
+            lines += _entry(name, described, schema, settings, shown, form, indent="")
         else:
             tables.append((name, inner))
     for name, inner in tables:
@@ -67,7 +67,8 @@ def starter_text(
         used = form == "toml" or any(f"{name}.{key}" in settings for key in inner["properties"])
         lines.append(f"[{name}]" if form == "toml" else f"{name}:" if used else f"#{name}:")
         for key, described in inner["properties"].items():
-            lines += _entry(f"{name}.{key}", described, settings, shown, form, indent="" if form == "toml" else "  ")
+            indent = "" if form == "toml" else "  "
+            lines += _entry(f"{name}.{key}", described, schema, settings, shown, form, indent=indent)
     return "\n".join(lines) + "\n"
 
 
@@ -83,21 +84,34 @@ def _nested(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _table(described: Mapping[str, Any], schema: Mapping[str, Any]) -> Optional[Mapping[str, Any]]:
-    """Return the schema of a table of keys, or None for a plain value."""
+    """Return the schema of a table of keys, or None for a plain value or a list."""
     reference = described.get("$ref") or next((part.get("$ref") for part in described.get("allOf", ())), None)
     return None if reference is None else schema["$defs"][reference.rpartition("/")[2]]
+
+
+def _listed(described: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return key → schema of the tables that a list holds; empty where it holds none, or is no list."""
+    for part in (described, *described.get("anyOf", ())):
+        inner = _table(part.get("items", {}), schema)
+        if inner is not None:
+            keys: Mapping[str, Any] = inner["properties"]
+            return keys
+    return {}
 
 
 def _entry(
     dotted: str,
     described: Mapping[str, Any],
+    schema: Mapping[str, Any],
     settings: Mapping[str, Any],
     shown: Mapping[str, Any],
     form: str,
     indent: str,
 ) -> list[str]:
     key = dotted.rpartition(".")[2]
-    lines = [indent + line for line in _comment(_explained(described))]
+    texts = [_explained(described)]
+    texts += [f"{name}: {_explained(facts)}" for name, facts in _listed(described, schema).items()]
+    lines = [indent + line for text in texts for line in _comment(text)]
     if dotted in settings:
         return [*lines, indent + _pair(key, settings[dotted], form)]
     value = shown.get(dotted, described.get("default"))
