@@ -93,13 +93,11 @@ def robust_benchmark(
             found = measure_missing(folder, subject, [CLEAN, *conditions], progress, jobs=jobs)
             if found:
                 say(f"{found} of {len(conditions) + 1} conditions are measured already in {output}")
-            comparison = None
-            if other is not None:
-                against, theirs = other
-                if theirs is not None:
-                    measure_missing(against, theirs, [CLEAN, *conditions], progress, jobs=jobs)
-                comparison = compare_measured(against, folder, conditions)
-            result = evaluate_measured(folder, conditions, notes=subject.notes)
+            if other is not None and other[1] is not None:
+                measure_missing(other[0], other[1], [CLEAN, *conditions], progress, jobs=jobs)
+            with progress.stage("Evaluate"):
+                comparison = None if other is None else compare_measured(other[0], folder, conditions)
+                result = evaluate_measured(folder, conditions, notes=subject.notes)
             _write(folder, subject, result, comparison)
     if as_json:
         print_json(_document(result, comparison))
