@@ -12,7 +12,7 @@ import pytest
 from pyimgano.core.contracts import Sample
 from pyimgano.core.detector import BaseDetector
 from pyimgano.core.errors import ImageError, PyimganoError
-from pyimgano.core.images import write_png
+from pyimgano.core.images import read_image, write_png
 from pyimgano.workbench.records import RECORD_FIELDS, PredictionRecord, read_records, write_records
 from pyimgano.workbench.scoring import score_stream
 
@@ -154,3 +154,22 @@ def test_a_damaged_line_of_records_is_named(tmp_path: Path) -> None:
     with pytest.raises(PyimganoError) as caught:
         read_records(tmp_path / "x.jsonl")
     assert caught.value.where == f"{tmp_path / 'x.jsonl'}:2"
+
+
+def test_a_change_is_made_to_the_decoded_image_of_its_item(detector: Distance, files: list[Path]) -> None:
+    seen = []
+
+    def change(image: np.ndarray, item: Sample) -> np.ndarray:
+        seen.append(item.id)
+        if item.id == "3":
+            raise ImageError("no luck", where=item.id)
+        return 255 - image
+
+    samples = [Sample(str(index), path) for index, path in enumerate(files)]
+    found = list(score_stream(detector, samples, change=change))
+    assert sorted(seen) == sorted(sample.id for sample in samples)
+    assert found[3].score is None
+    assert found[3].error is not None
+    assert found[3].error.message == "no luck"
+    expected = detector.infer([255 - read_image(path) for path in files]).image_scores.tolist()
+    assert [scored.score for scored in found if scored.index != 3] == expected[:3] + expected[4:]

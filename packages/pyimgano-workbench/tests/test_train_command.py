@@ -201,12 +201,6 @@ def test_listings_of_train(folder: Path) -> None:
     assert "pixel-gaussian" in pyimgano(folder, "train", "--list-models").stdout
 
 
-def test_robust_benchmark_says_that_it_is_not_there_yet(folder: Path) -> None:
-    done = pyimgano(folder, "robust-benchmark")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "arrives with a later release" in done.stderr
-
-
 def test_the_command_modules_import_nothing_heavy() -> None:
     code = (
         "import sys\n"

@@ -7,7 +7,7 @@ import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Optional, cast
+from typing import TYPE_CHECKING, Any, Callable, Optional, cast
 
 from pyimgano.core.batching import ImageBatches
 from pyimgano.core.errors import PyimganoError
@@ -23,6 +23,9 @@ __all__ = ["ScoredImage", "score_stream"]
 
 BLOCK = 32
 """Batches that are read ahead of an input without a length."""
+
+Change = Callable[["np.ndarray", Any], "np.ndarray"]
+"""What is done to a decoded image, (H, W, 3) uint8, of an item of the input; keeps its size."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +59,12 @@ class ScoredImage:
 class _Decoded(Sequence[Any]):
     """Decodes on access, and remembers each source's size until it is asked for."""
 
-    def __init__(self, sources: Sequence[Any], value_range: Optional[tuple[float, float]]) -> None:
+    def __init__(
+        self, sources: Sequence[Any], value_range: Optional[tuple[float, float]], change: Optional[Change] = None
+    ) -> None:
         self.sources = sources
         self.value_range = value_range
+        self.change = change
         self.shapes: dict[int, tuple[int, int]] = {}
 
     def __len__(self) -> int:
@@ -67,7 +73,7 @@ class _Decoded(Sequence[Any]):
     def __getitem__(self, index: Any) -> Any:
         image = as_rgb8(_file_of(self.sources[index]), value_range=self.value_range, where=f"image {index}")
         self.shapes[index] = (int(image.shape[0]), int(image.shape[1]))
-        return image
+        return image if self.change is None else self.change(image, self.sources[index])
 
 
 def _file_of(source: Any) -> Any:
@@ -86,6 +92,7 @@ def score_stream(
     maps: bool = True,
     on_error: str = "record",
     workers: Optional[int] = None,
+    change: Optional[Change] = None,
 ) -> Iterator[ScoredImage]:
     """Score images one after the other, in constant memory; decoding overlaps with inference.
 
@@ -106,6 +113,9 @@ def score_stream(
         An image that cannot be read or scored becomes a :class:`ScoredImage` with its error, or ends the stream.
     workers : int, optional
         Reading threads.
+    change : callable, optional
+        ``change(image, item) -> image`` is applied to every decoded image, (H, W, 3) uint8, by the reading threads, and
+        keeps its size. An :class:`~pyimgano.core.errors.ImageError` that it raises is that image's error.
 
     Yields
     ------
@@ -119,7 +129,7 @@ def score_stream(
     workers = workers or getattr(detector, "reading_workers", None)
     index = 0
     for block in _blocks(sources, size * BLOCK):
-        for scored in _score_block(detector, block, size, value_range, maps, on_error, workers):
+        for scored in _score_block(detector, block, size, value_range, maps, on_error, workers, change):
             yield dataclasses.replace(scored, index=index)
             index += 1
 
@@ -141,8 +151,9 @@ def _score_block(
     maps: bool,
     on_error: str,
     workers: Optional[int],
+    change: Optional[Change],
 ) -> Iterator[ScoredImage]:
-    decoded = _Decoded(sources, value_range)
+    decoded = _Decoded(sources, value_range, change)
     batches = ImageBatches(
         decoded,
         batch_size,

@@ -141,6 +141,11 @@ class RunModels:
         """The run's categories."""
         return tuple(self._checkpoints)
 
+    @property
+    def value_range(self) -> Optional[tuple[float, float]]:
+        """How the run read its images."""
+        return self._value_range
+
     def card(self, category: str) -> CalibrationCard:
         """Return the calibration card of one category."""
         return self._cards[self._known(category)]

@@ -23,6 +23,7 @@ from pyimgano.workbench.report.audit import write_audit_report
 from pyimgano.workbench.report.benchmark import write_benchmark_report
 from pyimgano.workbench.report.compare import write_comparison_report
 from pyimgano.workbench.report.page import REPORT_HTML, write_page
+from pyimgano.workbench.report.robust import write_robustness_report
 from pyimgano.workbench.report.run import write_run_report
 
 __all__ = [
@@ -31,5 +32,6 @@ __all__ = [
     "write_benchmark_report",
     "write_comparison_report",
     "write_page",
+    "write_robustness_report",
     "write_run_report",
 ]

@@ -22,6 +22,7 @@ SCHEMAS: Mapping[str, str] = {
     "infer-config": "a run's artifacts/infer_config.json",
     "split": "a run's artifacts/split.json",
     "leaderboard": "a benchmark's leaderboard.json",
+    "robustness": "the robustness.json of `robust-benchmark`",
     "submission": "the file beside what `runs submission` writes",
     "comparison": "what `runs compare --json` prints",
     "plan": "what `train --dry-run --json` prints",
@@ -40,6 +41,7 @@ VERSIONS: Mapping[str, int] = {
     "infer-config": 2,
     "split": 1,
     "leaderboard": 1,
+    "robustness": 1,
     "submission": 1,
     "comparison": 1,
     "plan": 1,
@@ -66,7 +68,17 @@ def json_schema(name: str) -> dict[str, Any]:
 
 def _body(name: str, number: int) -> dict[str, Any]:
     # Late: they stand below, and one of them brings pydantic.
-    from pyimgano.workbench.schemas import artifacts, audit, benchmark, calibration, metrics, plan, records, reports
+    from pyimgano.workbench.schemas import (
+        artifacts,
+        audit,
+        benchmark,
+        calibration,
+        metrics,
+        plan,
+        records,
+        reports,
+        robustness,
+    )
 
     if name == "run-config":
         from pyimgano.workbench.config import run_config_schema
@@ -93,5 +105,6 @@ def _body(name: str, number: int) -> dict[str, Any]:
         "plan": plan.plan_schema,
         "audit": audit.audit_schema,
         "leaderboard": benchmark.leaderboard_schema,
+        "robustness": robustness.robustness_schema,
     }
     return makers[name](number)
