@@ -22,10 +22,15 @@ from pyimgano.core.creation import create_component, load_model
 from pyimgano.core.files import dump_json, load_json
 from pyimgano.core.images import read_image, write_png
 from pyimgano.core.seeding import generator
+from pyimgano.workbench.config import load_run_config
 from pyimgano.workbench.records import read_records
+from pyimgano.workbench.robust.conditions import CLEAN
+from pyimgano.workbench.robust.measuring import measure_condition
+from pyimgano.workbench.robust.subject import load_subject
 from pyimgano.workbench.robust.tables import CSV_COLUMNS
 from pyimgano.workbench.runs import open_run
 from pyimgano.workbench.schemas import json_schema
+from pyimgano.workbench.training import run_recipe
 
 DRIFTS = """
 import os, time
@@ -358,3 +363,19 @@ def test_another_run_is_measured_on_the_same_drifted_images(
     assert robust("--from-run", texture_runs["coarse"], *ask, "--seed", 1, "-o", tmp_path / "third") == 0
     assert robust("--from-run", texture_runs["fine"], "--compare", tmp_path / "third", *ask, "-o", out) == 2
     assert "is not about the same drifted images: seed 1, not 0" in capsys.readouterr().err
+
+
+def test_scores_of_a_post_processed_run_are_processed_under_drift_too(
+    texture_runs: dict[str, Path], tmp_path: Path
+) -> None:
+    config = load_run_config(
+        texture_runs["one"] / "config.json",
+        flags={"postprocess": {"border": 20}, "output.dir": tmp_path / "runs", "output.name": "bordered"},
+    )
+    run = run_recipe(config)
+    records = read_records(run.path / "categories" / "brick" / "per_image.jsonl")
+    subject = load_subject(run)
+    (found,) = measure_condition(subject, CLEAN).values()
+    assert found["scores"] == [record.score for record in records]
+    plain = read_records(texture_runs["one"] / "categories" / "brick" / "per_image.jsonl")
+    assert found["scores"] != [record.score for record in plain]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 from pyimgano.core.errors import ConfigError, ImageError, PyimganoError, RunError, UnknownNameError
 from pyimgano.core.files import load_json
@@ -66,6 +66,7 @@ class FittedCategory:
         batch_size: Optional[int] = None,
         maps: bool = True,
         on_error: str = "record",
+        change: Optional[Callable[[Any, Any], Any]] = None,
     ) -> Iterator[ScoredImage]:
         """Score images as :func:`~pyimgano.workbench.scoring.score_stream` does, and process what it yields.
 
@@ -78,6 +79,7 @@ class FittedCategory:
             value_range=self.value_range,
             maps=maps or self.judge.needs_maps,
             on_error=on_error,
+            change=change,
         )
         return self.processing.stream(raw, on_error=on_error)
 

@@ -13,7 +13,6 @@ from pyimgano.workbench.records import PredictionRecord
 from pyimgano.workbench.robust.conditions import Condition, change_of
 from pyimgano.workbench.robust.folder import RobustFolder
 from pyimgano.workbench.robust.subject import Subject
-from pyimgano.workbench.scoring import score_stream
 
 __all__ = ["measure_condition", "measure_missing"]
 
@@ -50,9 +49,7 @@ def measure_condition(
         fitted = subject.models.fitted(Source(first.id, first.source, test.category))
         scores: list[Optional[float]] = []
         errors: list[dict[str, Optional[str]]] = []
-        for scored in score_stream(
-            fitted.detector, test.samples, value_range=fitted.value_range, maps=False, change=change
-        ):
+        for scored in fitted.stream(test.samples, maps=False, change=change):
             scores.append(scored.score)
             if scored.error is not None:
                 errors.append({"image": scored.source.id, "error": PredictionRecord.failed("", scored.error).error})
