@@ -40,13 +40,14 @@ def measured(path: Path, labels: Sequence[int], parts: Mapping[str, tuple[float,
     )
     for condition in next(iter(parts.values()))[1]:
         found = {}
-        for name, (_, scores) in parts.items():
+        for name, (threshold, scores) in parts.items():
             errors = [
                 {"image": images[index]["image"], "error": "ImageError: gone"}
                 for index, score in enumerate(scores[condition])
                 if score is None
             ]
-            found[name] = {"scores": list(scores[condition]), "errors": errors}
+            rejected = [None if score is None else score >= threshold for score in scores[condition]]
+            found[name] = {"scores": list(scores[condition]), "rejected": rejected, "errors": errors}
         folder.add(condition, found)
     return folder
 

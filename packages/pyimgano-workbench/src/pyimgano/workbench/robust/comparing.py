@@ -19,7 +19,7 @@ from pyimgano.workbench.compare.difference import Difference, judged
 from pyimgano.workbench.compare.paired import PairedCategory, bootstrap_interval
 from pyimgano.workbench.robust.conditions import CLEAN, Condition
 from pyimgano.workbench.robust.folder import RobustFolder
-from pyimgano.workbench.robust.resamples import RESAMPLES, drawn_weights, rates_above
+from pyimgano.workbench.robust.resamples import RESAMPLES, drawn_weights, rates, rates_above
 from pyimgano.workbench.robust.results import METRICS, mean_difference
 from pyimgano.workbench.robust.scores import CategoryScores, load_scores
 
@@ -216,18 +216,14 @@ def _scores(
 def _frozen_draws(
     pairs: Sequence[tuple[CategoryScores, CategoryScores]], conditions: Sequence[Condition], seed: int
 ) -> _Draws:
-    import numpy as np
-
     found: _Draws = {name: [] for name in RATES}
     for a, b in pairs:
         weights = drawn_weights(a.name, seed, int((a.labels == 0).sum()), int((a.labels == 1).sum()))
         for label, name in enumerate(RATES):
             if weights[label].shape[1]:
-                limits = [np.full(len(weights[label]), part.threshold) for part in (a, b)]
-                of_a, of_b = _scores(a, b, conditions, label)
-                found[name].append(
-                    (rates_above(weights[label], of_a, limits[0]), rates_above(weights[label], of_b, limits[1]))
-                )
+                (of_a, in_a), (of_b, in_b) = (part.rejected(conditions, label) for part in (a, b))
+                both = in_a & in_b
+                found[name].append((rates(weights[label], of_a, both), rates(weights[label], of_b, both)))
     return found
 
 
@@ -239,14 +235,15 @@ def _matched_draws(
     for a, b in pairs:
         weights = drawn_weights(a.name, seed, int((a.labels == 0).sum()), int((a.labels == 1).sum()))
         defective = _scores(a, b, conditions, 1)
-        wanted = _found(defective[0][0], weights[1], a.threshold)
+        known = _known(defective[0][0])
+        wanted = (weights[1] * (known & a.decisions[CLEAN][a.labels == 1])).sum(axis=1)
         limits = [_thresholds(scores[0], weights[1], wanted) for scores in defective]
         k = int(wanted[0])
         matching.append(
             {
                 "category": a.name,
                 "k": k,
-                "n": int(_known(defective[0][0]).sum()),
+                "n": int(known.sum()),
                 "threshold_a": float(limits[0][0]) if k else None,
                 "threshold_b": float(limits[1][0]) if k else None,
             }
@@ -269,12 +266,6 @@ def _known(scores: np.ndarray) -> np.ndarray:
     import numpy as np
 
     return np.isfinite(scores)
-
-
-def _found(scores: np.ndarray, weights: np.ndarray, threshold: float) -> np.ndarray:
-    """Return how many images reach a threshold in each draw, (draws,)."""
-    counted: np.ndarray = (weights[:, _known(scores)] * (scores[_known(scores)] >= threshold)).sum(axis=1)
-    return counted
 
 
 def _thresholds(scores: np.ndarray, weights: np.ndarray, wanted: np.ndarray) -> np.ndarray:

@@ -142,7 +142,8 @@ class RobustFolder:
         images = {name: part["images"] for name, part in (self.plan or {}).get("categories", {}).items()}
         found: Any = record.get("categories") if isinstance(record, dict) else None
         fits = isinstance(found, dict) and all(
-            isinstance(found.get(name), dict) and len(found[name].get("scores", ())) == len(rows)
+            isinstance(found.get(name), dict)
+            and all(len(found[name].get(key, ())) == len(rows) for key in ("scores", "rejected"))
             for name, rows in images.items()
         )
         if not fits or record.get("schema_version") != FOLDER_SCHEMA:

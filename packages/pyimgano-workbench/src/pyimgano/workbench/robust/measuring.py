@@ -34,8 +34,9 @@ def measure_condition(
     Returns
     -------
     dict
-        Category → ``{"scores": [float or None, …], "errors": [{"image", "error"}, …]}``; scores in the order of the
-        category's images. An image without a score has an error, and the other way round.
+        Category → ``{"scores": [float or None, …], "rejected": [bool or None, …], "errors": [{"image", "error"}, …]}``
+        in the order of the category's images. An image without a score has an error and no decision, and the other way
+        round.
 
     Raises
     ------
@@ -48,14 +49,16 @@ def measure_condition(
         first = test.samples[0]
         fitted = subject.models.fitted(Source(first.id, first.source, test.category))
         scores: list[Optional[float]] = []
+        rejected: list[Optional[bool]] = []
         errors: list[dict[str, Optional[str]]] = []
         for scored in fitted.stream(test.samples, maps=False, change=change):
             scores.append(scored.score)
+            rejected.append(None if scored.score is None else fitted.card.decision(scored.score) == "defective")
             if scored.error is not None:
                 errors.append({"image": scored.source.id, "error": PredictionRecord.failed("", scored.error).error})
             if advance is not None:
                 advance(1)
-        found[test.category] = {"scores": scores, "errors": errors}
+        found[test.category] = {"scores": scores, "rejected": rejected, "errors": errors}
     return found
 
 

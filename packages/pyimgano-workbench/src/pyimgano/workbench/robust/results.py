@@ -9,7 +9,8 @@ from typing import Any, Optional
 from pyimgano.workbench.compare.comparison import FEW, image_differences
 from pyimgano.workbench.compare.difference import Difference, judged
 from pyimgano.workbench.compare.paired import PairedCategory, mean_of
-from pyimgano.workbench.evaluate import Metric, decision_metrics
+from pyimgano.workbench.evaluate import Metric
+from pyimgano.workbench.evaluate.decisions import rates_of
 from pyimgano.workbench.evaluate.images import auroc_metric
 from pyimgano.workbench.robust.conditions import CLEAN, Condition
 from pyimgano.workbench.robust.folder import RobustFolder
@@ -188,7 +189,15 @@ def _category(part: CategoryScores, condition: Condition, seed: int) -> tuple[Co
     scored = part.scored(condition)
     labels = part.labels[scored]
     scores = part.scores[condition][scored]
-    decided = decision_metrics(scores, labels, part.threshold)
+    rejected, defective = part.decisions[condition][scored], labels == 1
+    decided = rates_of(
+        {
+            "rejected_defective": int((rejected & defective).sum()),
+            "rejected_good": int((rejected & ~defective).sum()),
+            "passed_good": int((~rejected & ~defective).sum()),
+            "passed_defective": int((~rejected & defective).sum()),
+        }
+    )
     levels = {
         "overkill": _told(decided["overkill"], part, 0, "good"),
         "recall": _told(decided["recall"], part, 1, "defective"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any
 
 from pyimgano.workbench.records import PredictionRecord
 from pyimgano.workbench.robust.conditions import CLEAN, Condition
@@ -32,6 +32,8 @@ class CategoryScores:
         0 good, 1 defective.
     scores : dict of Condition to ndarray, (n,) float64
         NaN where an image has no score; never given out.
+    decisions : dict of Condition to ndarray, (n,) bool
+        Which images the run rejects; False where an image has no score.
     errors : dict of Condition to tuple of mapping
         ``{"image", "error"}`` of those.
     """
@@ -41,6 +43,7 @@ class CategoryScores:
     images: tuple[Mapping[str, Any], ...]
     labels: np.ndarray
     scores: Mapping[Condition, np.ndarray]
+    decisions: Mapping[Condition, np.ndarray]
     errors: Mapping[Condition, tuple[Mapping[str, str], ...]]
 
     def scored(self, condition: Condition) -> np.ndarray:
@@ -50,7 +53,7 @@ class CategoryScores:
         return np.isfinite(self.scores[condition])
 
     def records(self, condition: Condition, which: np.ndarray) -> list[PredictionRecord]:
-        """Return the records of some images, (n,) bool, with their decision at the threshold."""
+        """Return the records of some images, (n,) bool, with their decision."""
         return [
             PredictionRecord(
                 image["image"],
@@ -58,21 +61,23 @@ class CategoryScores:
                 defect=image["defect"],
                 score=float(score),
                 threshold=self.threshold,
-                decision="defective" if score >= self.threshold else "good",
+                decision="defective" if rejected else "good",
             )
-            for image, score, wanted in zip(self.images, self.scores[condition], which)
+            for image, score, rejected, wanted in zip(
+                self.images, self.scores[condition], self.decisions[condition], which
+            )
             if wanted
         ]
 
-    def rejected(
-        self, conditions: Sequence[Condition], label: int, threshold: Optional[float] = None
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def rejected(self, conditions: Sequence[Condition], label: int) -> tuple[np.ndarray, np.ndarray]:
         """Return which images of a label are rejected, and which are scored, (conditions, images) bool each."""
         import numpy as np
 
-        scores = np.stack([self.scores[condition][self.labels == label] for condition in conditions])
-        limit = self.threshold if threshold is None else threshold
-        return scores >= limit, np.isfinite(scores)
+        which = self.labels == label
+        return (
+            np.stack([self.decisions[condition][which] for condition in conditions]),
+            np.stack([self.scored(condition)[which] for condition in conditions]),
+        )
 
 
 def load_scores(folder: RobustFolder, conditions: Sequence[Condition]) -> list[CategoryScores]:
@@ -97,6 +102,10 @@ def load_scores(folder: RobustFolder, conditions: Sequence[Condition]) -> list[C
             {
                 # None becomes NaN.
                 condition: np.array(records[condition][name]["scores"], dtype=np.float64)
+                for condition in all_conditions
+            },
+            {
+                condition: np.array([flag is True for flag in records[condition][name]["rejected"]], dtype=bool)
                 for condition in all_conditions
             },
             {condition: tuple(records[condition][name]["errors"]) for condition in all_conditions},

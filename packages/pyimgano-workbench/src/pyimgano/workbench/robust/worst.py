@@ -60,7 +60,8 @@ def _turned(
     parts: list[CategoryScores], condition: Condition, label: int
 ) -> Iterator[tuple[float, str, str, float, float, float]]:
     for part in parts:
-        for image, before, after in zip(part.images, part.scores[CLEAN], part.scores[condition]):
-            was, now = before >= part.threshold, after >= part.threshold
+        scores = zip(part.scores[CLEAN], part.scores[condition])
+        decisions = zip(part.decisions[CLEAN], part.decisions[condition])
+        for image, (before, after), (was, now) in zip(part.images, scores, decisions):
             if image["label"] == label and before == before and after == after and was != now and now == (label == 0):
                 yield abs(after - before), part.name, image["image"], float(before), float(after), part.threshold
