@@ -169,6 +169,31 @@ def test_the_clean_condition_is_what_the_run_itself_has_measured(texture_runs: d
     assert scores == [by_image[image] for image in images]
 
 
+def test_regions_decide_under_drift_where_they_decide_in_the_run(texture_runs: dict[str, Path], tmp_path: Path) -> None:
+    flags = {
+        "calibration.alpha": 0.2,
+        "postprocess.maps": [{"name": "smooth", "params": {"sigma": 4}}],
+        "postprocess.border": 8,
+        "regions.decide": "regions",
+        "regions.min_area": 400,
+        "output.dir": tmp_path / "runs",
+        "output.name": "regions",
+    }
+    run = run_recipe(load_run_config(texture_runs["one"] / "config.json", flags=flags))
+    assert robust("--from-run", run.path, "--drifts", "jpeg", "--severities", 1, "-o", tmp_path / "out") == 0
+    kept = load_json(tmp_path / "out" / "conditions" / "clean.json")["categories"]["brick"]
+    records = {record.image: record for record in read_records(run.category("brick").per_image)}
+    images = [row["image"] for row in load_json(tmp_path / "out" / "plan.json")["categories"]["brick"]["images"]]
+    assert kept["scores"] == [records[image].score for image in images]
+    assert kept["rejected"] == [records[image].decision == "defective" for image in images]
+    by_score = [score >= records[images[0]].threshold for score in kept["scores"]]
+    assert by_score != kept["rejected"]  # the rules on regions have a say
+    clean = document(tmp_path / "out")["conditions"][0]
+    metrics = run.category("brick").report()["metrics"]
+    assert clean["levels"]["overkill"]["value"] == metrics["overkill"]["value"]
+    assert clean["levels"]["recall"]["value"] == metrics["recall"]["value"]
+
+
 @pytest.mark.usefixtures("drifts")
 def test_a_drift_that_does_nothing_changes_nothing(texture_runs: dict[str, Path], tmp_path: Path) -> None:
     out = tmp_path / "out"

@@ -102,14 +102,3 @@ def test_a_damaged_condition_is_named(
     assert "remove it" in error
     file.unlink()
     assert robust(*ask) == 0
-
-
-def test_a_run_whose_regions_decide_is_refused(
-    copied_runs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = copied_runs["one"] / "artifacts" / "infer_config.json"
-    infer = load_json(path)
-    infer["regions"] = {**infer["regions"], "decide": "regions"}
-    dump_json(infer, path)
-    assert robust("--from-run", copied_runs["one"], "-o", tmp_path / "out") == 2
-    assert "regions decide, not the image score" in capsys.readouterr().err

@@ -53,7 +53,7 @@ def measure_condition(
         errors: list[dict[str, Optional[str]]] = []
         for scored in fitted.stream(test.samples, maps=False, change=change):
             scores.append(scored.score)
-            rejected.append(None if scored.score is None else fitted.card.decision(scored.score) == "defective")
+            rejected.append(None if scored.score is None else fitted.judge(scored).decision == "defective")
             if scored.error is not None:
                 errors.append({"image": scored.source.id, "error": PredictionRecord.failed("", scored.error).error})
             if advance is not None:

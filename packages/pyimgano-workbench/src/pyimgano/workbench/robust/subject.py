@@ -117,7 +117,7 @@ class Subject:
         ConfigError
             When it lacks a category, or has learned from one of the images.
         """
-        models = _models(run)
+        models = RunModels(run)
         for test in self.tests:
             if test.category not in models.categories:
                 raise ConfigError(
@@ -153,19 +153,6 @@ class Subject:
     def of_request(cls, request: Mapping[str, Any]) -> Subject:
         """Return the subject of a request; the last one stays loaded. Its images have no labels."""
         return _requested(json.dumps(request))
-
-
-def _models(run: RunDirectory) -> RunModels:
-    """Return a run's models, if its image scores decide."""
-    models = RunModels(run)
-    if models.decided_by_regions:
-        raise ConfigError(
-            "in this run regions decide, not the image score (regions.decide)",
-            where=str(run.path),
-            allowed="runs that decide by score",
-            hint='make the run again with --set regions.decide=score: pyimgano train --config "RUN/config.json"',
-        )
-    return models
 
 
 @lru_cache(maxsize=1)
@@ -204,7 +191,7 @@ def load_subject(
         When images of the run are missing in its dataset or have changed; it names them. When there are no labelled
         test images.
     """
-    models = _models(run)
+    models = RunModels(run)
     split = _split(run)
     for name in models.categories:
         if name not in split:
