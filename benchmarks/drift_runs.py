@@ -33,9 +33,7 @@ SEVERITIES = "1,3"
 def _run(arguments: list[str], *, threads: int) -> str:
     """Run one pyimgano command and return what it printed; an error ends the script with the command's message."""
     command = [sys.executable, "-m", "pyimgano.cli", *arguments]
-    done = subprocess.run(
-        command, env=child_environment(threads), capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(command, env=child_environment(threads), capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise SystemExit(f"{' '.join(arguments)} ended with {done.returncode}\n{done.stderr[-2000:]}")
     return done.stdout

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -213,3 +215,14 @@ def test_a_damaged_png_is_an_error():
     data[len(data) // 2] ^= 0xFF
     with pytest.raises(ImageError):
         decode_image(bytes(data))
+
+
+def test_an_image_of_more_pixels_than_opencv_takes_says_what_to_set():
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", 40000, 40000, 8, 2, 0, 0, 0)
+    png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
+    with pytest.raises(ImageError, match="cannot decode") as caught:
+        decode_image(png)
+    assert "OPENCV_IO_MAX_IMAGE_PIXELS" in caught.value.hint

@@ -111,7 +111,10 @@ def decode_image(data: bytes, *, where: str = "image") -> np.ndarray:
         # ANYCOLOR | ANYDEPTH rather than UNCHANGED, which ignores the EXIF orientation.
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
     except cv2.error as error:
-        raise ImageError(f"cannot decode: {error.err or error}", where=where) from error
+        hint = None
+        if "CV_IO_MAX_IMAGE" in str(error):
+            hint = "OpenCV refuses images of more than 2^30 pixels: raise OPENCV_IO_MAX_IMAGE_PIXELS in the environment"
+        raise ImageError(f"cannot decode: {error.err or error}", where=where, hint=hint) from error
     if image is None:
         raise ImageError(
             "not a readable image (damaged, truncated, or another kind of file)",
