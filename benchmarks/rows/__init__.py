@@ -9,6 +9,7 @@ GROUPS = {
     "padim-fit": "benchmarks.rows.padim_fit",
     "tiling": "benchmarks.rows.tiling",
     "training": "benchmarks.rows.training",
+    "augmentation": "benchmarks.rows.augmentation",
     "metrics": "benchmarks.rows.metrics",
     "cli": "benchmarks.rows.cli",
     "quality": "benchmarks.rows.quality",
