@@ -1,0 +1,140 @@
+"""The difference to the nearest good image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Union
+
+import numpy as np
+
+from pyimgano.core.batching import ImageBatches
+from pyimgano.core.parameters import require
+from pyimgano.models.backbone_detector import is_whole
+from pyimgano.models.image_sample import sample_images, some_images
+from pyimgano.models.pixel_detector import PixelDetector
+from pyimgano.models.template_detector import thumbnail
+
+__all__ = ["NearestImage", "register"]
+
+
+def register(image: np.ndarray, reference: np.ndarray, shift: int) -> np.ndarray:
+    """Return the difference of an image from a reference that is moved by whole pixels to fit it best.
+
+    Parameters
+    ----------
+    image, reference : ndarray, (h, w, C) float32
+    shift : int
+        The reference is moved by at most so many pixels, down or up and right or left; what comes in from outside
+        repeats the border.
+
+    Returns
+    -------
+    ndarray, (h, w) float32
+        ``mean over C of |image - moved reference|`` of the displacement whose mean over the image is smallest; of equal
+        ones the shortest.
+    """
+    import cv2
+
+    height, width = image.shape[:2]
+    padded = np.pad(reference, ((shift, shift), (shift, shift), (0, 0)), mode="edge")
+    moves = range(-shift, shift + 1)
+    best, least = reference, np.inf
+    for down, right in sorted(((d, r) for d in moves for r in moves), key=lambda m: (m[0] ** 2 + m[1] ** 2, m)):
+        top, left = shift - down, shift - right
+        moved = padded[top : top + height, left : left + width]
+        total = cv2.norm(image, moved, cv2.NORM_L1)
+        if total < least:
+            best, least = moved, total
+    difference: np.ndarray = np.abs(image - best).mean(axis=2)
+    return difference
+
+
+class NearestImage(PixelDetector):
+    """The absolute difference to the nearest good image, after a small registration.
+
+    Nearest neighbours in pixel space: of the good images, ``neighbors`` are retrieved by the Euclidean distance of
+    their shrunk versions (32 × 32); each is moved by up to ``shift`` pixels to where it fits best (:func:`register`); the
+    one that then has the smallest mean absolute difference gives the map, ``map(p) = mean over channels of
+    |x(p) - n(p)|``.
+
+    It suits parts that come in several variants, or in any of many positions of which all have been seen: what is good
+    need not be one cloud around one mean, as for ``pixel-gaussian``. The noise of two images adds up in a difference,
+    and a variation that was never seen is a defect.
+
+    Parameters
+    ----------
+    input_size, color, normalize, map_sigma, top_fraction, batch_size
+        See :class:`~pyimgano.models.pixel_detector.PixelDetector`.
+    blur_sigma : float
+        Standard deviation of a Gaussian blur of the images; forgives noise and shifts of less than a pixel.
+    neighbors : int
+        Good images that are tried.
+    shift : int
+        Displacement in pixels of ``input_size`` that is tried, in both directions: ``(2 shift + 1)²`` comparisons for
+        each neighbour.
+    max_images : int
+        Good images that are kept; of more, so many are drawn, and the others are not read. A kept one takes ``3 h w``
+        bytes (49 kB with the defaults).
+    seed : int
+        Of that draw.
+
+    Attributes
+    ----------
+    images_ : ndarray, (M, h, w, 3) uint8
+        The good images, RGB.
+    """
+
+    def __init__(
+        self,
+        input_size: Union[int, Sequence[int]] = 128,
+        color: str = "rgb",
+        normalize: bool = True,
+        blur_sigma: float = 1.0,
+        neighbors: int = 5,
+        shift: int = 2,
+        map_sigma: float = 1.0,
+        top_fraction: float = 0.0,
+        max_images: int = 2000,
+        seed: int = 0,
+        batch_size: int = 8,
+    ) -> None:
+        self.input_size = input_size
+        self.color = color
+        self.normalize = normalize
+        self.blur_sigma = blur_sigma
+        self.neighbors = neighbors
+        self.shift = shift
+        self.map_sigma = map_sigma
+        self.top_fraction = top_fraction
+        self.max_images = max_images
+        self.seed = seed
+        self.batch_size = batch_size
+
+    def validate(self) -> None:
+        """Raise :class:`~pyimgano.core.errors.ParameterError` when a parameter is out of range."""
+        super().validate()
+        for name, least in (("neighbors", 1), ("shift", 0), ("max_images", 1), ("seed", 0)):
+            value = getattr(self, name)
+            require(is_whole(value, least), name, value, f"a whole number, at least {least}")
+
+    def _fit(self, images: ImageBatches) -> None:
+        places = sample_images(len(images), self.max_images, self.seed)
+        self.images_ = np.stack(list(some_images(images, places).images()))
+        self._shrink()
+
+    def _shrink(self) -> None:
+        self._thumbnails = np.stack([thumbnail(self._values(image)) for image in self.images_])
+
+    def _raw_map(self, image: np.ndarray) -> np.ndarray:
+        values = self._values(image)
+        distances = ((self._thumbnails - thumbnail(values)) ** 2).sum(axis=1, dtype=np.float64)
+        nearest = np.argsort(distances, kind="stable")[: self.neighbors]
+        differences = [register(values, self._values(self.images_[place]), self.shift) for place in nearest]
+        return min(differences, key=lambda difference: float(difference.mean(dtype=np.float64)))
+
+    def _get_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        return {"images": self.images_}, {}
+
+    def _set_state(self, arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> None:
+        self.images_ = arrays["images"]
+        self._shrink()
