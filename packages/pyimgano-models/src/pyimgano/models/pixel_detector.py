@@ -70,12 +70,12 @@ class PixelDetector(BaseDetector, ABC):
         import cv2
 
         values = image if self.color == "rgb" else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
-        values = values.astype(np.float32) / 255.0
         if self.normalize:
-            mean = values.mean(axis=(0, 1), dtype=np.float64)
+            mean, spread = (part.ravel().astype(np.float32) for part in cv2.meanStdDev(values))
             # An image of one colour has no contrast to bring to 1: a grey level counts as what it is.
-            spread = np.maximum(values.std(axis=(0, 1), dtype=np.float64), 1.0 / 255.0)
-            values = ((values - mean) / spread).astype(np.float32)
+            values = (values - mean) / np.maximum(spread, np.float32(1.0))
+        else:
+            values = values.astype(np.float32) / 255.0
         blurred = smooth(values, self.blur_sigma)
         return blurred.reshape(values.shape)
 

@@ -73,6 +73,10 @@ class TemplateNcc(TemplateDetector):
     It forgives any change of brightness and contrast of a window, so it does not see a flat stain inside itself, only
     along its edge; that is the price. ``template-ssim`` sees it.
 
+    The defaults were chosen on good ELPV mono cells of the training part into half of which cracks and stains were
+    painted (image AUROC, mean over two splits): 0.949; with 8 templates 0.946, and then with the map smoothed by 1 pixel
+    0.937 (windows of 7 or 15 pixels: 0.935, 0.937; epsilon 0.001 or 0.05: 0.895, 0.921), by 4 0.950.
+
     Parameters
     ----------
     input_size, map_sigma, top_fraction, batch_size
@@ -106,8 +110,8 @@ class TemplateNcc(TemplateDetector):
         blur_sigma: float = 1.0,
         window: int = 11,
         epsilon: float = 0.01,
-        n_templates: int = 8,
-        map_sigma: float = 1.0,
+        n_templates: int = 16,
+        map_sigma: float = 2.0,
         top_fraction: float = 0.0,
         max_images: int = 1000,
         seed: int = 0,

@@ -116,6 +116,10 @@ class TemplatePhase(TemplateDetector):
     All frequencies count alike, whatever their power, so brightness, contrast, shading and blur hardly matter, and fine
     structure matters as much as coarse. Small defects change few pixels of a block, and few of its phases.
 
+    The defaults were chosen on good ELPV mono cells of the training part into half of which cracks and stains were
+    painted (image AUROC, mean over two splits): 0.932; with 8 templates 0.902 (blocks of 16 pixels 0.866; band 0.25 or
+    1: 0.898, 0.662; epsilon 0.001 or 0.1: 0.868, 0.835).
+
     Parameters
     ----------
     input_size, color, normalize, map_sigma, top_fraction, batch_size
@@ -151,7 +155,7 @@ class TemplatePhase(TemplateDetector):
         band: float = 0.5,
         shift: int = 1,
         epsilon: float = 0.01,
-        n_templates: int = 8,
+        n_templates: int = 16,
         map_sigma: float = 0.0,
         top_fraction: float = 0.0,
         max_images: int = 1000,

@@ -68,6 +68,10 @@ class TemplateSsim(TemplateDetector):
     It forgives a change of brightness or contrast that is the same over a window of a few pixels, and finds a change
     of structure; of images that are shifted by more than a pixel or two it finds every edge.
 
+    The defaults were chosen on good ELPV mono cells of the training part into half of which cracks and stains were
+    painted (image AUROC, mean over two splits): 0.900; with 8 templates 0.887, and then with the map smoothed by 1
+    pixel 0.798, by 2 0.855, by 6 0.885; by 4 without the blur of the images 0.892, without ``normalize`` 0.842.
+
     Parameters
     ----------
     input_size, map_sigma, top_fraction, batch_size
@@ -94,8 +98,8 @@ class TemplateSsim(TemplateDetector):
         color: str = "grey",
         normalize: bool = True,
         blur_sigma: float = 1.0,
-        n_templates: int = 8,
-        map_sigma: float = 1.0,
+        n_templates: int = 16,
+        map_sigma: float = 4.0,
         top_fraction: float = 0.0,
         max_images: int = 1000,
         seed: int = 0,

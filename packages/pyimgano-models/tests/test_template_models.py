@@ -1,0 +1,357 @@
+"""Template models of aligned parts. About 15 s on two free cores, most of it the contract's checks."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+from scipy.stats import norm
+from skimage.metrics import structural_similarity
+
+from pyimgano.core.creation import create_model
+from pyimgano.core.errors import ParameterError
+from pyimgano.core.testing import parametrize_with_checks
+from pyimgano.models.image_sample import sample_images
+from pyimgano.models.medoids import greedy_medoids
+from pyimgano.models.nearest_image import NearestImage, register
+from pyimgano.models.pixel_gaussian import PixelGaussian
+from pyimgano.models.pixel_median import MAD_TO_SIGMA, PixelMedian
+from pyimgano.models.template_ncc import TemplateNcc, Windows, correlation
+from pyimgano.models.template_phase import BlockSpectra, TemplatePhase, peak_response
+from pyimgano.models.template_ssim import LocalMoments, TemplateSsim, similarity
+
+TEMPLATES = ("nearest-image", "pixel-median", "template-ncc", "template-phase", "template-ssim")
+
+
+@parametrize_with_checks(
+    {
+        "nearest-image": lambda: NearestImage(input_size=48, neighbors=2),
+        "nearest-image-oblong-sample": lambda: NearestImage(input_size=(40, 56), color="grey", shift=0, max_images=9),
+        "pixel-median": lambda: PixelMedian(input_size=48),
+        "pixel-median-grey-sample": lambda: PixelMedian(input_size=(40, 56), color="grey", max_images=9, map_sigma=0.0),
+        "template-ncc": lambda: TemplateNcc(input_size=48, n_templates=4),
+        "template-ncc-rgb": lambda: TemplateNcc(input_size=(40, 56), color="rgb", normalize=False, max_images=9),
+        "template-phase": lambda: TemplatePhase(input_size=48, block=16, n_templates=4),
+        "template-phase-rgb": lambda: TemplatePhase(input_size=(40, 56), color="rgb", block=16, shift=0, max_images=9),
+        "template-ssim": lambda: TemplateSsim(input_size=48, n_templates=4),
+        "template-ssim-rgb": lambda: TemplateSsim(input_size=(40, 56), color="rgb", normalize=False, max_images=9),
+    },
+    batch_tolerance=0.0,
+)
+def test_the_contract_is_kept(check):
+    check()
+
+
+def crops(photograph: np.ndarray, count: int, size: int = 64) -> list[np.ndarray]:
+    """Return unlike pieces of a photograph."""
+    places = [(top, left) for top in range(0, 400, size) for left in range(0, 400, size)][:count]
+    return [np.ascontiguousarray(photograph[top : top + size, left : left + size]) for top, left in places]
+
+
+def part(photograph: np.ndarray, *, noise_seed: int) -> np.ndarray:
+    """Return one aligned part, 96 × 96, with a camera's noise."""
+    noise = np.random.default_rng(noise_seed).normal(0, 2, (96, 96, 3))
+    return np.clip(photograph[100:196, 150:246] + noise, 0, 255).astype(np.uint8)
+
+
+# -- which images are kept -------------------------------------------------------------------------------------------
+
+
+def test_the_first_medoid_is_central_and_each_next_one_lowers_the_sum_of_distances_most():
+    vectors = np.random.default_rng(0).normal(size=(40, 5))
+    distances = np.linalg.norm(vectors[:, None] - vectors[None], axis=2)
+    chosen: list[int] = []
+    for _ in range(6):
+        sums = [distances[:, [*chosen, candidate]].min(axis=1).sum() for candidate in range(40)]
+        chosen.append(int(np.argmin(sums)))
+
+    assert greedy_medoids(vectors, 6).tolist() == chosen
+    assert greedy_medoids(vectors, 3).tolist() == chosen[:3]
+
+
+def test_copies_give_one_medoid_and_groups_one_each():
+    groups = np.repeat(np.eye(3) * 100.0 + 1e3, 4, axis=0)
+    assert sorted(place // 4 for place in greedy_medoids(groups, 10)) == [0, 1, 2]
+    assert greedy_medoids(np.ones((5, 3)), 4).tolist() == [0]
+
+
+def test_a_sample_is_all_images_or_a_draw_by_the_seed():
+    assert sample_images(5, 5, 0).tolist() == [0, 1, 2, 3, 4]
+    draw = sample_images(1000, 50, 0)
+    assert len(set(draw.tolist())) == 50 and (np.diff(draw) > 0).all()
+    assert np.array_equal(draw, sample_images(1000, 50, 0))
+    assert not np.array_equal(draw, sample_images(1000, 50, 1))
+
+
+def test_templates_are_good_images_as_they_were_taken(photographs):
+    images = [part(photographs[name], noise_seed=seed) for name in ("chelsea", "coffee") for seed in range(4)]
+    detector = TemplateSsim(input_size=96, n_templates=2, max_images=7, seed=3).fit(images)
+    assert len({int(place) // 4 for place in detector.template_places_}) == 2  # one of each part
+    for place, template in zip(detector.template_places_, detector.templates_):
+        np.testing.assert_array_equal(template, images[place])
+
+
+def test_images_beyond_the_sample_are_not_read(photographs):
+    images = [part(photographs["coffee"], noise_seed=seed) for seed in range(6)]
+
+    class Counting(list):
+        read: set[int] = set()
+
+        def __getitem__(self, index):
+            self.read.add(index)
+            return super().__getitem__(index)
+
+    counting = Counting(images)
+    NearestImage(max_images=3).fit(counting)
+    assert Counting.read == set(sample_images(6, 3, 0).tolist())
+
+
+# -- pixel median ----------------------------------------------------------------------------------------------------
+
+
+def test_the_median_and_the_scaled_median_deviation_of_every_pixel_are_learned(photographs):
+    images = crops(photographs["gravel"], 9, 16)
+    detector = PixelMedian(input_size=16, normalize=False, blur_sigma=0.0).fit(images)
+    stack = np.stack(images) / 255.0
+    median = np.median(stack, axis=0)
+    np.testing.assert_allclose(detector.median_, median, rtol=1e-6)
+    spread = np.median(np.abs(stack - median), axis=0) / norm.ppf(0.75)
+    np.testing.assert_allclose(detector.spread_, spread, rtol=1e-4, atol=1e-6)
+    assert MAD_TO_SIGMA == pytest.approx(1.0 / norm.ppf(0.75), rel=1e-14)
+
+
+def test_bad_images_among_the_good_ones_blind_the_gaussian_and_not_the_median(photographs):
+    good = [part(photographs["coffee"], noise_seed=seed) for seed in range(20)]
+    bad = [image.copy() for image in good[:4]]
+    for image in bad:
+        image[40:60, 40:60] = 255
+    ratio = {}
+    for model in (PixelGaussian, PixelMedian):
+        detector = model(input_size=96, normalize=False).fit([*good[4:], *bad])
+        defect, clean = detector.infer([bad[0], part(photographs["coffee"], noise_seed=99)]).image_scores
+        ratio[model] = defect / clean
+    assert ratio[PixelMedian] > 2.0 * ratio[PixelGaussian]
+
+
+# -- SSIM ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_similarity_is_scikit_images(photographs, channels):
+    first, second = (photographs[name][:90, :110, :channels] / 255.0 for name in ("coffee", "chelsea"))
+    ours = similarity(LocalMoments.of(first), LocalMoments.of(second))
+    _, theirs = structural_similarity(
+        first, second, data_range=1.0, gaussian_weights=True, use_sample_covariance=False, full=True, channel_axis=2
+    )
+    np.testing.assert_allclose(ours, theirs.mean(axis=2), rtol=0, atol=1e-12)
+
+
+def test_every_pixel_takes_its_own_best_template(photographs):
+    left, right = part(photographs["coffee"], noise_seed=0), part(photographs["chelsea"], noise_seed=0)
+    options = {"input_size": 96, "blur_sigma": 0.0, "map_sigma": 0.0, "normalize": False}
+    detector = TemplateSsim(n_templates=2, **options).fit([left, right])
+    half = np.concatenate([left[:, :48], right[:, 48:]], axis=1)
+
+    (map_,) = detector.infer([half]).maps
+
+    assert map_[:, :42].max() < 1e-6 and map_[:, 54:].max() < 1e-6
+    grey = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) / 255.0 for image in (half, left, right)]
+    options = {"data_range": 1.0, "gaussian_weights": True, "use_sample_covariance": False, "full": True}
+    best = np.maximum(*(structural_similarity(grey[0], other, **options)[1] for other in grey[1:]))
+    np.testing.assert_allclose(map_, 1.0 - best, atol=1e-6)
+
+
+# -- NCC -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_correlation_is_opencvs_in_every_window(photographs, channels):
+    first, second = (
+        photographs[name][50:80, 60:100, :channels].astype(np.float32) for name in ("coffee", "chelsea")
+    )
+    ours = correlation(Windows.of(first, 7), Windows.of(second, 7), 7, 1e-6)
+    for top, left in [(0, 0), (3, 20), (11, 5), (23, 33)]:
+        windows = [np.ascontiguousarray(image[top : top + 7, left : left + 7]) for image in (first, second)]
+        expected = cv2.matchTemplate(*windows, cv2.TM_CCOEFF_NORMED)[0, 0]
+        assert ours[top + 3, left + 3] == pytest.approx(expected, abs=2e-4)
+
+
+def test_a_structure_correlates_fully_with_itself_in_any_light_and_oppositely_with_its_negative(photographs):
+    grey = photographs["brick"][:40, :40, :1] / 255.0
+    windows = Windows.of(grey, 9)
+    brighter, negative = Windows.of(0.5 * grey + 0.3, 9), Windows.of(1.0 - grey, 9)
+    np.testing.assert_allclose(correlation(windows, brighter, 9, 1e-9), 1.0, atol=1e-4)
+    np.testing.assert_allclose(correlation(windows, negative, 9, 1e-9), -1.0, atol=1e-3)
+
+
+def test_flat_windows_agree_and_have_nothing_in_common_with_structure(photographs):
+    flat, other_flat = (Windows.of(np.full((30, 30, 1), value), 9) for value in (0.2, 0.9))
+    structure = Windows.of(photographs["brick"][:30, :30, :1] / 255.0, 9)
+    np.testing.assert_allclose(correlation(flat, other_flat, 9, 1e-6), 1.0, atol=1e-6)
+    between = correlation(flat, structure, 9, 1e-6)
+    np.testing.assert_allclose(between, np.sqrt(1e-6 / (structure.variance + 1e-6)), atol=1e-6)
+    assert between.min() < 0.02 and between.max() < 0.5  # even the mortar has some structure
+
+
+def test_a_high_ncc_score_means_anomalous(photographs):
+    good = [part(photographs["coffee"], noise_seed=seed) for seed in range(6)]
+    scratched = good[0].copy()
+    cv2.line(scratched, (20, 70), (50, 40), (250, 250, 250), 2)
+    scores = TemplateNcc(input_size=96).fit(good[1:]).infer([good[0], scratched])
+    assert scores.image_scores[1] > 2.0 * scores.image_scores[0]
+    row, column = np.unravel_index(scores.maps[1].argmax(), scores.maps[1].shape)
+    assert abs(row + column - 90) <= 6 and 15 <= column <= 55  # on the line
+
+
+# -- phase correlation -----------------------------------------------------------------------------------------------
+
+PHASE = {"block": 32, "band": 0.5, "epsilon": 1e-3}
+
+
+def spectra(values: np.ndarray) -> BlockSpectra:
+    return BlockSpectra.of(values, PHASE["block"], PHASE["band"])
+
+
+def test_a_block_responds_with_one_to_itself_and_hardly_to_another(photographs):
+    first, second = (photographs[name][:64, :64, :1] / 255.0 for name in ("coffee", "grass"))
+    np.testing.assert_allclose(peak_response(spectra(first), spectra(first), shift=0, **PHASE), 1.0, atol=1e-12)
+    assert peak_response(spectra(first), spectra(second), shift=0, **PHASE).max() < 0.6
+
+
+def test_the_response_is_the_phase_correlation_of_numpy_within_the_displacement(photographs):
+    photograph = photographs["gravel"][..., :1] / 255.0
+    first, second = photograph[10:74, 20:84], photograph[12:76, 19:83]
+    options = {"block": 32, "band": 1.0, "epsilon": 1e-30}
+    ours = peak_response(
+        *(BlockSpectra.of(values, 32, 1.0) for values in (first, second)), shift=2, **options
+    )
+    window = np.outer(*[0.5 - 0.5 * np.cos(2 * np.pi * (np.arange(32) + 0.5) / 32)] * 2)
+    # The block (1, 1) is centred at (24, 24): it begins 8 pixels in.
+    transformed = []
+    for values in (first, second):
+        block = values[8:40, 8:40, 0]
+        transformed.append(np.fft.fft2((block - (block * window).sum() / window.sum()) * window))
+    cross = transformed[0] * transformed[1].conj()
+    frequencies = np.fft.fftfreq(32, 1 / 32)
+    # All but zero and Nyquist's, which has no opposite.
+    inside = (np.abs(frequencies)[:, None] < 16) & (np.abs(frequencies) < 16)
+    inside[0, 0] = False
+    surface = np.fft.ifft2(np.where(inside, cross / np.abs(cross).clip(1e-30), 0.0)).real * 32**2 / inside.sum()
+    allowed = [surface[down, right] for down in range(-2, 3) for right in range(-2, 3)]
+    assert ours[1, 1] == pytest.approx(max(allowed), abs=1e-9)
+    assert max(allowed) == surface[2, -1]  # content that moved up by 2 and right by 1
+
+
+def test_a_displaced_block_is_found_where_it_lies_and_a_small_displacement_forgiven(photographs):
+    photograph = photographs["gravel"]
+    good = [np.ascontiguousarray(photograph[100:228, 100:228])]
+    good += [np.clip(good[0] + np.random.default_rng(s).normal(0, 2, good[0].shape), 0, 255).astype(np.uint8) for s in (1, 2)]
+    displaced = good[1].copy()
+    displaced[32:64, 64:96] = photograph[138:170, 164:196]  # what lies 6 pixels below
+
+    detector = TemplatePhase(shift=1).fit([good[0], good[2]])
+    scores = detector.infer([good[1], displaced, photograph[101:229, 100:228]])
+
+    row, column = np.unravel_index(scores.maps[1].argmax(), (128, 128))
+    assert 32 <= row < 64 and 64 <= column < 96
+    assert scores.image_scores[1] > 0.5 > 5.0 * scores.image_scores[0]
+    rest = scores.maps[1].copy()
+    rest[16:80, 48:112] = 0.0
+    assert rest.max() < 0.2
+    moved_as_a_whole = scores.maps[2][16:-16, 16:-16]
+    assert np.median(moved_as_a_whole) < 0.35
+    assert np.median(TemplatePhase(shift=0).fit(good[:1]).infer([photograph[104:232, 100:228]]).maps) > 0.6
+
+
+def test_flat_blocks_agree_and_do_not_respond_to_structure(photographs):
+    flat, structure = np.full((64, 64, 1), 0.5), photographs["gravel"][:64, :64, :1] / 255.0
+    np.testing.assert_allclose(peak_response(spectra(flat), spectra(flat + 0.2), shift=0, **PHASE), 1.0, atol=1e-9)
+    assert peak_response(spectra(flat), spectra(structure), shift=0, **PHASE).max() < 0.5
+
+
+# -- nearest image ---------------------------------------------------------------------------------------------------
+
+
+def test_registration_finds_the_displacement_and_leaves_no_difference_inside(photographs):
+    photograph = photographs["coffee"].astype(np.float32)
+    image, reference = photograph[50:114, 60:140], photograph[48:112, 63:143]
+    difference = register(image, reference, 3)
+    assert difference[3:-3, 3:-3].max() == 0.0
+    assert register(image, reference, 1)[3:-3, 3:-3].mean() > 1.0
+    assert register(image, image, 3).max() == 0.0
+
+
+def test_the_map_is_the_difference_to_the_nearest_good_image(photographs):
+    images = [part(photographs[name], noise_seed=0) for name in ("astronaut", "chelsea", "coffee")]
+    options = {"input_size": 96, "normalize": False, "blur_sigma": 0.0, "map_sigma": 0.0, "shift": 0}
+    detector = NearestImage(**options).fit(images)
+    query = part(photographs["chelsea"], noise_seed=1)
+    query[20:30, 40:50] = (255, 0, 255)
+
+    (map_,) = detector.infer([query]).maps
+
+    expected = np.abs(query.astype(np.float32) - images[1]).mean(axis=2) / 255.0
+    np.testing.assert_allclose(map_, expected, atol=1e-6)
+
+
+def test_a_part_that_moved_by_two_pixels_is_still_good(photographs):
+    photograph = photographs["coffee"]
+    good = [np.ascontiguousarray(photograph[100:228, 100:228])]
+    moved = photograph[102:230, 99:227]
+    scores = {shift: NearestImage(shift=shift).fit(good).infer([moved]).maps[0][4:-4, 4:-4].max() for shift in (0, 2)}
+    assert scores[2] < 0.1 * scores[0]
+
+
+# -- parameters and imports ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("model", "params"),
+    [
+        *((name, {"input_size": 4}) for name in TEMPLATES),
+        *((name, {"color": "hsv"}) for name in TEMPLATES),
+        *((name, {"max_images": 0}) for name in TEMPLATES),
+        *((name, {"seed": -1}) for name in TEMPLATES),
+        *((name, {"map_sigma": "1"}) for name in TEMPLATES),
+        *((name, {"n_templates": 0}) for name in TEMPLATES if name.startswith("template")),
+        ("pixel-median", {"epsilon": 0.0}),
+        ("template-ncc", {"window": 8}),
+        ("template-ncc", {"window": 1}),
+        ("template-ncc", {"epsilon": 0}),
+        ("template-phase", {"block": 15}),
+        ("template-phase", {"block": 160}),
+        ("template-phase", {"band": 0.0}),
+        ("template-phase", {"shift": 8}),
+        ("template-phase", {"epsilon": -1.0}),
+        ("nearest-image", {"neighbors": 0}),
+        ("nearest-image", {"shift": 1.5}),
+    ],
+    ids=str,
+)
+def test_parameters_out_of_range_are_refused_at_creation(model, params):
+    with pytest.raises(ParameterError) as caught:
+        create_model(model, **params)
+    assert next(iter(params)) in str(caught.value)
+    assert caught.value.allowed
+
+
+@pytest.mark.parametrize("model", TEMPLATES)
+def test_images_of_one_colour_are_scored(model):
+    good = [np.full((50, 60, 3), value, np.uint8) for value in (0, 128, 255)]
+    scores = create_model(model).fit(good).infer([np.full((50, 60, 3), 7, np.uint8)])
+    assert np.isfinite(scores.image_scores).all() and np.isfinite(scores.maps).all()
+
+
+def test_template_models_import_neither_torch_nor_scikit_learn():
+    code = (
+        "import sys, numpy as np\n"
+        "from pyimgano.core.creation import create_model\n"
+        "images = [np.full((40, 40, 3), v, np.uint8) for v in (90, 100, 110)]\n"
+        f"for name in {TEMPLATES!r}:\n"
+        "    create_model(name).fit(images).infer(images)\n"
+        "assert not {'torch', 'sklearn', 'onnxruntime', 'timm'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
