@@ -6,6 +6,7 @@ scikit-learn is imported by this module alone, and this module by nothing but it
 from __future__ import annotations
 
 import tempfile
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional, Union
@@ -96,7 +97,6 @@ class ImageOutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  
     """
 
     detector_: Any
-    offset_: float
     n_features_in_: int
 
     def __init__(
@@ -121,6 +121,12 @@ class ImageOutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  
         self.value_range = value_range
         self.use_labels = use_labels
         self.random_state = random_state
+
+    @property
+    def offset_(self) -> float:
+        """What is subtracted from ``score_samples``; it follows ``detector_.threshold_``, if that is calibrated anew."""
+        # Ours is score ≥ threshold, scikit-learn's -score < offset: the same for the next number below.
+        return -float(np.nextafter(self.detector_.threshold_, -np.inf))
 
     # -- scikit-learn's methods ----------------------------------------------------------------------------------
 
@@ -153,14 +159,21 @@ class ImageOutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  
             threshold = self._fit_and_hold_out(detector, images, outlier)
         else:
             _fit(detector, images, outlier)
-            normal = InOrder(images, np.flatnonzero(~outlier))
+            scores = -detector.decision_function(InOrder(images, np.flatnonzero(~outlier)))
+            if len(scores) > 1 and scores.min() == scores.max():
+                warnings.warn(
+                    f"all {len(scores)} images that the model was fitted on score {-scores[0]:g}: they are the same, or the "
+                    "model remembers them; either way their scores give no threshold for others: use "
+                    'contamination="auto"',
+                    UserWarning,
+                    stacklevel=2,
+                )
             # As scikit-learn: a score equal to the percentile is no outlier's. Ours are where score ≥ threshold.
-            limit = np.percentile(-detector.decision_function(normal), 100.0 * float(self.contamination))
+            limit = np.percentile(scores, 100.0 * float(self.contamination))
             threshold = just_above(np.array([-limit]), 1)
         detector.threshold_ = threshold
         self.detector_ = detector
         self._fitted_model = self.model
-        self._set_offset()
         return self
 
     def score_samples(self, X: Any) -> np.ndarray:
@@ -266,8 +279,6 @@ class ImageOutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  
         scores = detector.decision_function(InOrder(images, np.sort(held)))
         if count >= images_needed(self.alpha):
             return split_conformal(scores, self.alpha)
-        import warnings
-
         warnings.warn(
             f"{count} held-out images are too few for alpha = {self.alpha:g}, which needs {images_needed(self.alpha)}: "
             f"the threshold lies just above their highest score, which rejects a good image with probability "
@@ -276,10 +287,6 @@ class ImageOutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  
             stacklevel=3,
         )
         return held_out_quantile(scores, 1e-9)
-
-    def _set_offset(self) -> None:
-        # Ours is score ≥ threshold, scikit-learn's -score < offset: the same for the next number below.
-        self.offset_ = -float(np.nextafter(self.detector_.threshold_, -np.inf))
 
     def _images(self, X: Any, *, fitting: bool) -> Sequence[Any]:
         images, columns = find_images(X, self.image_shape)
