@@ -62,7 +62,8 @@ def test_signs_are_scikit_learns_and_verdicts_the_detectors(fitted, images):
     scores = fitted.detector_.decision_function(images.test)
     assert fitted.score_samples(images.test).tobytes() == (-scores).tobytes()
     verdicts = fitted.predict(images.test)
-    assert set(verdicts) == {-1, 1} and verdicts.dtype.kind == "i"
+    assert set(verdicts) == {-1, 1}
+    assert verdicts.dtype.kind == "i"
     assert ((verdicts == -1) == (fitted.detector_.predict(images.test) == 1)).all()
     assert (verdicts[-len(images.defective) :] == -1).all()
     np.testing.assert_array_equal(
@@ -108,7 +109,7 @@ def test_a_number_makes_that_share_of_the_images_fitted_on_outliers(images, cont
 
 def test_images_that_all_score_alike_because_they_are_remembered_give_no_threshold_silently(images):
     estimator = ImageOutlierDetector("nearest-image", SMALL, contamination=0.1)
-    with pytest.warns(UserWarning, match="remembers.*contamination=\"auto\""):
+    with pytest.warns(UserWarning, match='remembers.*contamination="auto"'):
         estimator.fit(images.train)
     assert (estimator.predict(images.good) == -1).all()
 
@@ -181,16 +182,17 @@ def test_the_models_parameters_are_nested_and_the_mapping_given_stays_as_it_is()
     given = {"epsilon": 0.01}
     estimator = ImageOutlierDetector("pixel-gaussian", given)
     deep = estimator.get_params()
-    assert deep["params__epsilon"] == 0.01 and deep["params__input_size"] == 128
+    assert (deep["params__epsilon"], deep["params__input_size"]) == (0.01, 128)
     assert set(estimator.get_params(deep=False)) == {name for name in deep if "__" not in name}
 
     changed = clone(estimator).set_params(params__input_size=64, alpha=0.2)
 
-    assert changed.params == {"epsilon": 0.01, "input_size": 64} and changed.alpha == 0.2
-    assert given == {"epsilon": 0.01} and estimator.params is given
+    assert (changed.params, changed.alpha) == ({"epsilon": 0.01, "input_size": 64}, 0.2)
+    assert estimator.params is given
+    assert given == {"epsilon": 0.01}
     assert ImageOutlierDetector().set_params(params__batch_size=2).params == {"batch_size": 2}
     assert "params__epsilon" not in ImageOutlierDetector("no-such-model").get_params()
-    with pytest.raises(ValueError, match="unknown parameter 'alhpa'.*alpha"):
+    with pytest.raises(ValueError, match=r"unknown parameter 'alhpa'.*alpha"):
         estimator.set_params(alhpa=0.1)
 
 

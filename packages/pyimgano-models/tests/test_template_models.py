@@ -81,7 +81,8 @@ def test_copies_give_one_medoid_and_groups_one_each():
 def test_a_sample_is_all_images_or_a_draw_by_the_seed():
     assert sample_images(5, 5, 0).tolist() == [0, 1, 2, 3, 4]
     draw = sample_images(1000, 50, 0)
-    assert len(set(draw.tolist())) == 50 and (np.diff(draw) > 0).all()
+    assert len(draw) == 50
+    assert (np.diff(draw) > 0).all()
     assert np.array_equal(draw, sample_images(1000, 50, 0))
     assert not np.array_equal(draw, sample_images(1000, 50, 1))
 
@@ -97,16 +98,15 @@ def test_templates_are_good_images_as_they_were_taken(photographs):
 def test_images_beyond_the_sample_are_not_read(photographs):
     images = [part(photographs["coffee"], noise_seed=seed) for seed in range(6)]
 
-    class Counting(list):
-        read: set[int] = set()
+    read = set()
 
+    class Watched(list):
         def __getitem__(self, index):
-            self.read.add(index)
+            read.add(index)
             return super().__getitem__(index)
 
-    counting = Counting(images)
-    NearestImage(max_images=3).fit(counting)
-    assert Counting.read == set(sample_images(6, 3, 0).tolist())
+    NearestImage(max_images=3).fit(Watched(images))
+    assert read == set(sample_images(6, 3, 0).tolist())
 
 
 # -- pixel median ----------------------------------------------------------------------------------------------------
@@ -157,7 +157,8 @@ def test_every_pixel_takes_its_own_best_template(photographs):
 
     (map_,) = detector.infer([half]).maps
 
-    assert map_[:, :42].max() < 1e-6 and map_[:, 54:].max() < 1e-6
+    assert map_[:, :42].max() < 1e-6
+    assert map_[:, 54:].max() < 1e-6
     grey = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) / 255.0 for image in (half, left, right)]
     options = {"data_range": 1.0, "gaussian_weights": True, "use_sample_covariance": False, "full": True}
     best = np.maximum(*(structural_similarity(grey[0], other, **options)[1] for other in grey[1:]))
@@ -169,9 +170,7 @@ def test_every_pixel_takes_its_own_best_template(photographs):
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_correlation_is_opencvs_in_every_window(photographs, channels):
-    first, second = (
-        photographs[name][50:80, 60:100, :channels].astype(np.float32) for name in ("coffee", "chelsea")
-    )
+    first, second = (photographs[name][50:80, 60:100, :channels].astype(np.float32) for name in ("coffee", "chelsea"))
     ours = correlation(Windows.of(first, 7), Windows.of(second, 7), 7, 1e-6)
     for top, left in [(0, 0), (3, 20), (11, 5), (23, 33)]:
         windows = [np.ascontiguousarray(image[top : top + 7, left : left + 7]) for image in (first, second)]
@@ -193,7 +192,8 @@ def test_flat_windows_agree_and_have_nothing_in_common_with_structure(photograph
     np.testing.assert_allclose(correlation(flat, other_flat, 9, 1e-6), 1.0, atol=1e-6)
     between = correlation(flat, structure, 9, 1e-6)
     np.testing.assert_allclose(between, np.sqrt(1e-6 / (structure.variance + 1e-6)), atol=1e-6)
-    assert between.min() < 0.02 and between.max() < 0.5  # even the mortar has some structure
+    assert between.min() < 0.02
+    assert between.max() < 0.5  # even the mortar has some structure
 
 
 def test_a_high_ncc_score_means_anomalous(photographs):
@@ -203,7 +203,8 @@ def test_a_high_ncc_score_means_anomalous(photographs):
     scores = TemplateNcc(input_size=96).fit(good[1:]).infer([good[0], scratched])
     assert scores.image_scores[1] > 2.0 * scores.image_scores[0]
     row, column = np.unravel_index(scores.maps[1].argmax(), scores.maps[1].shape)
-    assert abs(row + column - 90) <= 6 and 15 <= column <= 55  # on the line
+    assert abs(row + column - 90) <= 6  # on the line
+    assert 15 <= column <= 55
 
 
 # -- phase correlation -----------------------------------------------------------------------------------------------
@@ -225,9 +226,7 @@ def test_the_response_is_the_phase_correlation_of_numpy_within_the_displacement(
     photograph = photographs["gravel"][..., :1] / 255.0
     first, second = photograph[10:74, 20:84], photograph[12:76, 19:83]
     options = {"block": 32, "band": 1.0, "epsilon": 1e-30}
-    ours = peak_response(
-        *(BlockSpectra.of(values, 32, 1.0) for values in (first, second)), shift=2, **options
-    )
+    ours = peak_response(*(BlockSpectra.of(values, 32, 1.0) for values in (first, second)), shift=2, **options)
     window = np.outer(*[0.5 - 0.5 * np.cos(2 * np.pi * (np.arange(32) + 0.5) / 32)] * 2)
     # The block (1, 1) is centred at (24, 24): it begins 8 pixels in.
     transformed = []
@@ -248,7 +247,9 @@ def test_the_response_is_the_phase_correlation_of_numpy_within_the_displacement(
 def test_a_displaced_block_is_found_where_it_lies_and_a_small_displacement_forgiven(photographs):
     photograph = photographs["gravel"]
     good = [np.ascontiguousarray(photograph[100:228, 100:228])]
-    good += [np.clip(good[0] + np.random.default_rng(s).normal(0, 2, good[0].shape), 0, 255).astype(np.uint8) for s in (1, 2)]
+    for seed in (1, 2):
+        noise = np.random.default_rng(seed).normal(0, 2, good[0].shape)
+        good.append(np.clip(good[0] + noise, 0, 255).astype(np.uint8))
     displaced = good[1].copy()
     displaced[32:64, 64:96] = photograph[138:170, 164:196]  # what lies 6 pixels below
 
@@ -256,7 +257,8 @@ def test_a_displaced_block_is_found_where_it_lies_and_a_small_displacement_forgi
     scores = detector.infer([good[1], displaced, photograph[101:229, 100:228]])
 
     row, column = np.unravel_index(scores.maps[1].argmax(), (128, 128))
-    assert 32 <= row < 64 and 64 <= column < 96
+    assert 32 <= row < 64
+    assert 64 <= column < 96
     assert scores.image_scores[1] > 0.5 > 5.0 * scores.image_scores[0]
     rest = scores.maps[1].copy()
     rest[16:80, 48:112] = 0.0
@@ -342,7 +344,8 @@ def test_parameters_out_of_range_are_refused_at_creation(model, params):
 def test_images_of_one_colour_are_scored(model):
     good = [np.full((50, 60, 3), value, np.uint8) for value in (0, 128, 255)]
     scores = create_model(model).fit(good).infer([np.full((50, 60, 3), 7, np.uint8)])
-    assert np.isfinite(scores.image_scores).all() and np.isfinite(scores.maps).all()
+    assert np.isfinite(scores.image_scores).all()
+    assert np.isfinite(scores.maps).all()
 
 
 def test_template_models_import_neither_torch_nor_scikit_learn():

@@ -20,6 +20,4 @@ def sample_images(count: int, most: int, seed: int) -> np.ndarray:
 
 def some_images(images: ImageBatches, places: np.ndarray) -> ImageBatches:
     """Return the images at some places, prepared and read ahead as ``images`` are; the others are not read."""
-    return ImageBatches(
-        InOrder(images.X, places), images.batch_size, prepare=images.prepare, workers=images.workers
-    )
+    return ImageBatches(InOrder(images.X, places), images.batch_size, prepare=images.prepare, workers=images.workers)

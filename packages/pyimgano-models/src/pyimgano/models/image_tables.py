@@ -13,7 +13,7 @@ __all__ = ["find_images", "rows_as_images"]
 _SHAPES = '(H, W), (H, W, 1), (H, W, 3), (H, W, 4) or "line"'
 
 
-def find_images(X: Any, image_shape: Union[Sequence[int], str, None]) -> tuple[Sequence[Any], Optional[int]]:
+def find_images(X: Any, image_shape: Union[Sequence[int], str, None]) -> tuple[Any, Optional[int]]:
     """Return the images that ``X`` holds, and its number of columns where it is a table.
 
     Parameters

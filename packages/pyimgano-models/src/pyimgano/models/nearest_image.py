@@ -53,8 +53,8 @@ class NearestImage(PixelDetector):
     """The absolute difference to the nearest good image, after a small registration.
 
     Nearest neighbours in pixel space: of the good images, ``neighbors`` are retrieved by the Euclidean distance of
-    their shrunk versions (32 × 32); each is moved by up to ``shift`` pixels to where it fits best (:func:`register`); the
-    one that then has the smallest mean absolute difference gives the map, ``map(p) = mean over channels of
+    their shrunk versions (32 × 32); each is moved by up to ``shift`` pixels to where it fits best (:func:`register`);
+    the one that then has the smallest mean absolute difference gives the map, ``map(p) = mean over channels of
     |x(p) - n(p)|``.
 
     It suits parts that come in several variants, or in any of many positions of which all have been seen: what is good

@@ -36,8 +36,8 @@ class PixelMedian(PixelDetector):
     Medians need all values at once: ``max_images`` images are kept while fitting, each ``4 h w C`` bytes (196 kB with
     the defaults). What is learned does not grow with them.
 
-    The defaults are those of ``pixel-gaussian``. On clean images it is the less efficient one: its spreads come from the
-    middle half of the values, and where these are nearly one, ordinary outer ones already count as far away.
+    The defaults are those of ``pixel-gaussian``. On clean images it is the less efficient one: its spreads come from
+    the middle half of the values, and where these are nearly one, ordinary outer ones already count as far away.
 
     Parameters
     ----------

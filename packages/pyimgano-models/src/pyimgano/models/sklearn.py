@@ -32,7 +32,7 @@ _FILES = "detector_files_"
 _CONTAMINATION = 'a fraction in (0, 0.5], or "auto"'
 
 
-class ImageOutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+class ImageOutlierDetector(OutlierMixin, BaseEstimator):
     """A model of pyimgano as a scikit-learn outlier detector.
 
     **Signs are scikit-learn's here**: ``score_samples`` and ``decision_function`` are higher for *normal* images, and
@@ -57,8 +57,8 @@ class ImageOutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  
     held_out : float
         With ``"auto"``: share of the images that is held out for the threshold, in (0, 1); at least one.
     image_shape : (int, int), (int, int, int) or "line", optional
-        What a row of a table, (N, H·W) or (N, H·W·C), is: (H, W) or (H, W, C), C being 1, 3 or 4; ``"line"``: an image of
-        one line. Needed for tables only.
+        What a row of a table, (N, H·W) or (N, H·W·C), is: (H, W) or (H, W, C), C being 1, 3 or 4; ``"line"``: an image
+        of one line. Needed for tables only.
     value_range : (float, float), optional
         The values of arrays, and of images in files, that are black and white; default: all of uint8's or uint16's,
         [0, 1] of floats.
@@ -82,9 +82,9 @@ class ImageOutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  
     ``X`` is a list of paths or of arrays (of any sizes), an array (N, H, W) or (N, H, W, C), or a table (N, H·W·C) with
     ``image_shape``.
 
-    An estimator can be pickled, by joblib as well. The fitted model goes as the bytes of the files that its own ``save``
-    writes, and is read back by its ``load``: no object of it is pickled. To keep a model, ``detector_.save(folder)`` is
-    better: reading it runs no code.
+    An estimator can be pickled, by joblib as well. The fitted model goes as the bytes of the files that its own
+    ``save`` writes, and is read back by its ``load``: no object of it is pickled. To keep a model,
+    ``detector_.save(folder)`` is better: reading it runs no code.
 
     Examples
     --------
@@ -124,7 +124,7 @@ class ImageOutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  
 
     @property
     def offset_(self) -> float:
-        """What is subtracted from ``score_samples``; it follows ``detector_.threshold_``, if that is calibrated anew."""
+        """What is subtracted from ``score_samples``; it follows ``detector_.threshold_`` where that is set anew."""
         # Ours is score ≥ threshold, scikit-learn's -score < offset: the same for the next number below.
         return -float(np.nextafter(self.detector_.threshold_, -np.inf))
 
@@ -162,8 +162,8 @@ class ImageOutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  
             scores = -detector.decision_function(InOrder(images, np.flatnonzero(~outlier)))
             if len(scores) > 1 and scores.min() == scores.max():
                 warnings.warn(
-                    f"all {len(scores)} images that the model was fitted on score {-scores[0]:g}: they are the same, or the "
-                    "model remembers them; either way their scores give no threshold for others: use "
+                    f"all {len(scores)} images that the model was fitted on score {-scores[0]:g}: they are the same, "
+                    "or the model remembers them; either way their scores give no threshold for others: use "
                     'contamination="auto"',
                     UserWarning,
                     stacklevel=2,
@@ -291,17 +291,22 @@ class ImageOutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  
     def _images(self, X: Any, *, fitting: bool) -> Sequence[Any]:
         images, columns = find_images(X, self.image_shape)
         if fitting:
-            vars(self).pop("n_features_in_", None)
+            if hasattr(self, "n_features_in_"):
+                del self.n_features_in_
             if columns is not None:
                 self.n_features_in_ = columns
         elif columns is not None and columns != getattr(self, "n_features_in_", columns):
             # scikit-learn's own words, which its checks ask for.
             raise ValueError(
-                f"X has {columns} features, but {type(self).__name__} is expecting {self.n_features_in_} features as input"
+                f"X has {columns} features, but {type(self).__name__} is expecting {self.n_features_in_} features "
+                "as input"
             )
         if len(images) == 0:
             raise ValueError("0 images: at least one is needed")
-        return images if self.value_range is None else ImageSequence(images, value_range=tuple(self.value_range))
+        if self.value_range is None:
+            return images
+        low, high = self.value_range
+        return ImageSequence(images, value_range=(low, high))
 
     # -- pickle --------------------------------------------------------------------------------------------------
 

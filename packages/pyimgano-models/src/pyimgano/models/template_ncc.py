@@ -74,8 +74,8 @@ class TemplateNcc(TemplateDetector):
     along its edge; that is the price. ``template-ssim`` sees it.
 
     The defaults were chosen on good ELPV mono cells of the training part into half of which cracks and stains were
-    painted (image AUROC, mean over two splits): 0.949; with 8 templates 0.946, and then with the map smoothed by 1 pixel
-    0.937 (windows of 7 or 15 pixels: 0.935, 0.937; epsilon 0.001 or 0.05: 0.895, 0.921), by 4 0.950.
+    painted (image AUROC, mean over two splits): 0.949; with 8 templates 0.946, and then with the map smoothed by 1
+    pixel 0.937 (windows of 7 or 15 pixels: 0.935, 0.937; epsilon 0.001 or 0.05: 0.895, 0.921), by 4 0.950.
 
     Parameters
     ----------

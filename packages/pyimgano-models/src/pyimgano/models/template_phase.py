@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Union
+from typing import Any, NamedTuple, Union
 
 import numpy as np
 
@@ -44,7 +44,8 @@ class BlockSpectra(NamedTuple):
         before = (block - step) // 2
         after = [(number - 1) * step + block - before - side for number, side in zip((rows, columns), values.shape)]
         padded = np.pad(values, ((before, after[0]), (before, after[1]), (0, 0)), mode="symmetric").astype(np.float64)
-        blocks = np.lib.stride_tricks.sliding_window_view(padded, (block, block), axis=(0, 1))[::step, ::step]
+        views: Any = np.lib.stride_tricks.sliding_window_view  # numpy's types lack a tuple of axes
+        blocks = views(padded, (block, block), axis=(0, 1))[::step, ::step]
         window = _window(block)
         means = (blocks * window).sum(axis=(-2, -1), keepdims=True) / window.sum()
         spectra = fft.rfft2((blocks - means) * window)
@@ -95,9 +96,7 @@ def _frequencies(block: int, band: float) -> tuple[np.ndarray, np.ndarray, np.nd
     The spectrum of real values is symmetric: only half of it is computed, and counts twice but for the column 0.
     """
     highest = max(1, min(int(band * block / 2), block // 2 - 1))
-    vertical, horizontal = (
-        part.ravel() for part in np.mgrid[-highest : highest + 1, 0 : highest + 1]
-    )
+    vertical, horizontal = (part.ravel() for part in np.mgrid[-highest : highest + 1, 0 : highest + 1])
     keep = (vertical != 0) | (horizontal != 0)
     vertical, horizontal = vertical[keep], horizontal[keep]
     return vertical, horizontal, np.where(horizontal == 0, 1.0, 2.0)
@@ -110,8 +109,8 @@ class TemplatePhase(TemplateDetector):
     :func:`peak_response`: the phase correlation (Kuglin & Hines, *The phase correlation image alignment method*,
     ICCS 1975) of the block with the same block of a template, limited to low frequencies (Ito et al., *A fingerprint
     matching algorithm using phase-only correlation*, IEICE Trans. 2004), read off within a displacement of ``shift``
-    pixels only. So a block scores high when it shows something else, and when it shows the right thing at another place:
-    a part that is displaced, turned or missing. The map is the grid, interpolated between the blocks' centres.
+    pixels only. So a block scores high when it shows something else, and when it shows the right thing at another
+    place: a part that is displaced, turned or missing. The map is the grid, interpolated between the blocks' centres.
 
     All frequencies count alike, whatever their power, so brightness, contrast, shading and blur hardly matter, and fine
     structure matters as much as coarse. Small defects change few pixels of a block, and few of its phases.
@@ -191,10 +190,14 @@ class TemplatePhase(TemplateDetector):
     def _describe(self, template: np.ndarray) -> BlockSpectra:
         return BlockSpectra.of(template, self.block, self.band)
 
+    def _peaks(self, spectra: BlockSpectra, template: BlockSpectra) -> np.ndarray:
+        return peak_response(
+            spectra, template, block=self.block, band=self.band, shift=self.shift, epsilon=self.epsilon
+        )
+
     def _raw_map(self, image: np.ndarray) -> np.ndarray:
         spectra = BlockSpectra.of(self._values(image), self.block, self.band)
-        options = {"block": self.block, "band": self.band, "shift": self.shift, "epsilon": self.epsilon}
-        peaks = [peak_response(spectra, template, **options) for template in self._described]
+        peaks = [self._peaks(spectra, template) for template in self._described]
         grid = 1.0 - np.max(peaks, axis=0)
         step = self.block // 2
         # The last blocks reach beyond the border: so does the map of whole steps, and is cut.
