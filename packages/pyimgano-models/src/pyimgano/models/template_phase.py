@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple, Union
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from pyimgano.core.parameters import require
 from pyimgano.models.anomaly_map import render_maps
 from pyimgano.models.backbone_detector import is_real, is_whole
+from pyimgano.models.parallel import one_blas_thread
 from pyimgano.models.resizing import check_size
 from pyimgano.models.template_detector import TemplateDetector
 
@@ -70,26 +72,24 @@ def peak_response(
     ndarray, (rows, columns) float64
         In [-1, 1].
     """
-    vertical, horizontal, weights = _frequencies(block, band)
+    _, _, weights = _frequencies(block, band)
+    cosines, sines = _waves(block, band, shift)
     floor = epsilon * float((_window(block) ** 2).sum())
     cross = (x.values * y.values.conj()).sum(axis=2) + floor
     cross *= weights / weights.sum() / np.sqrt((x.power + floor) * (y.power + floor))
-    best = np.full(cross.shape[:2], -np.inf)
-    for down in range(-shift, shift + 1):
-        for right in range(-shift, shift + 1):
-            angles = 2.0 * np.pi / block * (vertical * down + horizontal * right)
-            # Not a product of matrices: a BLAS may round otherwise with another number of threads.
-            response = np.einsum("ijf,f->ij", cross.real, np.cos(angles))
-            response -= np.einsum("ijf,f->ij", cross.imag, np.sin(angles))
-            np.maximum(best, response, out=best)
+    with one_blas_thread():  # with more, the last bits may be others
+        responses = cross.real @ cosines - cross.imag @ sines
+    best: np.ndarray = responses.max(axis=-1)
     return np.clip(best, -1.0, 1.0)
 
 
+@lru_cache(maxsize=8)
 def _window(block: int) -> np.ndarray:
     wave = 0.5 - 0.5 * np.cos(2.0 * np.pi * (np.arange(block) + 0.5) / block)
     return np.outer(wave, wave)
 
 
+@lru_cache(maxsize=8)
 def _frequencies(block: int, band: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the vertical and horizontal frequencies of the band in cycles a block, and how often each one counts.
 
@@ -100,6 +100,15 @@ def _frequencies(block: int, band: float) -> tuple[np.ndarray, np.ndarray, np.nd
     keep = (vertical != 0) | (horizontal != 0)
     vertical, horizontal = vertical[keep], horizontal[keep]
     return vertical, horizontal, np.where(horizontal == 0, 1.0, 2.0)
+
+
+@lru_cache(maxsize=8)
+def _waves(block: int, band: float, shift: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the real and imaginary parts of exp(2πi f·d) for each frequency and displacement: (F, D) each."""
+    vertical, horizontal, _ = _frequencies(block, band)
+    down, right = (part.ravel() for part in np.mgrid[-shift : shift + 1, -shift : shift + 1])
+    angles = 2.0 * np.pi / block * (np.outer(vertical, down) + np.outer(horizontal, right))
+    return np.cos(angles), np.sin(angles)
 
 
 class TemplatePhase(TemplateDetector):
