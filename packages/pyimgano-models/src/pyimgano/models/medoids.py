@@ -26,7 +26,7 @@ def greedy_medoids(vectors: np.ndarray, count: int) -> np.ndarray:
     Returns
     -------
     ndarray, (k,) int64
-        Time is of the order ``N² (D + k)``, memory ``16 N²`` bytes.
+        Time is of the order ``N² (D + k)``, memory about ``32 N²`` bytes.
     """
     points = np.asarray(vectors, dtype=np.float64)
     points = points - points.mean(axis=0)  # or the products below cancel

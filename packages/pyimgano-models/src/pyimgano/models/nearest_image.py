@@ -11,14 +11,16 @@ from pyimgano.core.batching import ImageBatches
 from pyimgano.core.parameters import require
 from pyimgano.models.backbone_detector import is_whole
 from pyimgano.models.image_sample import sample_images, some_images
+from pyimgano.models.parallel import map_blocks, one_blas_thread
 from pyimgano.models.pixel_detector import PixelDetector
+from pyimgano.models.resizing import check_size
 from pyimgano.models.template_detector import thumbnail
 
 __all__ = ["NearestImage", "register"]
 
 
-def register(image: np.ndarray, reference: np.ndarray, shift: int) -> np.ndarray:
-    """Return the difference of an image from a reference that is moved by whole pixels to fit it best.
+def register(image: np.ndarray, reference: np.ndarray, shift: int) -> tuple[np.ndarray, float]:
+    """Move a reference by whole pixels to where it fits an image best.
 
     Parameters
     ----------
@@ -29,9 +31,10 @@ def register(image: np.ndarray, reference: np.ndarray, shift: int) -> np.ndarray
 
     Returns
     -------
-    ndarray, (h, w) float32
-        ``mean over C of |image - moved reference|`` of the displacement whose mean over the image is smallest; of equal
-        ones the shortest.
+    moved : ndarray, (h, w, C) float32
+        The reference at the displacement whose sum of absolute differences is smallest; of equal ones the shortest.
+    sum : float
+        That sum.
     """
     import cv2
 
@@ -45,8 +48,7 @@ def register(image: np.ndarray, reference: np.ndarray, shift: int) -> np.ndarray
         total = cv2.norm(image, moved, cv2.NORM_L1)
         if total < least:
             best, least = moved, total
-    difference: np.ndarray = np.abs(image - best).mean(axis=2)
-    return difference
+    return best, least
 
 
 class NearestImage(PixelDetector):
@@ -113,7 +115,10 @@ class NearestImage(PixelDetector):
     def validate(self) -> None:
         """Raise :class:`~pyimgano.core.errors.ParameterError` when a parameter is out of range."""
         super().validate()
-        for name, least in (("neighbors", 1), ("shift", 0), ("max_images", 1), ("seed", 0)):
+        side = min(check_size(self.input_size, minimum=8))
+        near = is_whole(self.shift, 0) and 2 * self.shift < side
+        require(near, "shift", self.shift, f"a whole number of pixels below half of input_size ({side})")
+        for name, least in (("neighbors", 1), ("max_images", 1), ("seed", 0)):
             value = getattr(self, name)
             require(is_whole(value, least), name, value, f"a whole number, at least {least}")
 
@@ -123,14 +128,18 @@ class NearestImage(PixelDetector):
         self._shrink()
 
     def _shrink(self) -> None:
-        self._thumbnails = np.stack([thumbnail(self._values(image)) for image in self.images_])
+        self._thumbnails = np.stack(map_blocks(lambda image: thumbnail(self._values(image)), list(self.images_)))
+        self._squares = np.einsum("nd,nd->n", self._thumbnails, self._thumbnails)
 
     def _raw_map(self, image: np.ndarray) -> np.ndarray:
         values = self._values(image)
-        distances = ((self._thumbnails - thumbnail(values)) ** 2).sum(axis=1, dtype=np.float64)
+        with one_blas_thread():  # with more, the last bits may be others
+            # The squared distances but for the image's own square, which is the same for all.
+            distances = self._squares - 2.0 * (self._thumbnails @ thumbnail(values))
         nearest = np.argsort(distances, kind="stable")[: self.neighbors]
-        differences = [register(values, self._values(self.images_[place]), self.shift) for place in nearest]
-        return min(differences, key=lambda difference: float(difference.mean(dtype=np.float64)))
+        candidates = [register(values, self._values(self.images_[place]), self.shift) for place in nearest]
+        moved, _ = min(candidates, key=lambda candidate: candidate[1])
+        return np.asarray(np.abs(values - moved).mean(axis=2))
 
     def _get_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         return {"images": self.images_}, {}

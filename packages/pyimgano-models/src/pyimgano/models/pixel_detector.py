@@ -73,7 +73,13 @@ class PixelDetector(BaseDetector, ABC):
         if self.normalize:
             mean, spread = (part.ravel().astype(np.float32) for part in cv2.meanStdDev(values))
             # An image of one colour has no contrast to bring to 1: a grey level counts as what it is.
-            values = (values - mean) / np.maximum(spread, np.float32(1.0))
+            spread = np.maximum(spread, np.float32(1.0))
+            # Row by row: NumPy is ten times as slow where what repeats has the length of a pixel.
+            width = values.shape[1]
+            rows = values.reshape(len(values), -1).astype(np.float32)
+            rows -= np.tile(mean, width)
+            rows /= np.tile(spread, width)
+            values = rows.reshape(values.shape)
         else:
             values = values.astype(np.float32) / 255.0
         blurred = smooth(values, self.blur_sigma)
