@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 from skimage.metrics import structural_similarity
+from threadpoolctl import threadpool_limits
 
 from pyimgano.core.creation import create_model
 from pyimgano.core.errors import ParameterError
@@ -93,6 +94,24 @@ def test_templates_are_good_images_as_they_were_taken(photographs):
     assert len({int(place) // 4 for place in detector.template_places_}) == 2  # one of each part
     for place, template in zip(detector.template_places_, detector.templates_):
         np.testing.assert_array_equal(template, images[place])
+
+
+@pytest.mark.parametrize("model", ["pixel-gaussian", *TEMPLATES])
+def test_scores_do_not_depend_on_the_number_of_threads(model, photographs, monkeypatch):
+    good = crops(photographs["coffee"], 12)
+    several = create_model(model).fit(good).infer(good[:3])
+
+    monkeypatch.setattr("pyimgano.models.parallel.default_threads", lambda: 1)
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        with threadpool_limits(1):
+            one = create_model(model).fit(good).infer(good[:3])
+    finally:
+        cv2.setNumThreads(before)
+
+    assert one.image_scores.tobytes() == several.image_scores.tobytes()
+    assert one.maps.tobytes() == several.maps.tobytes()
 
 
 def test_images_beyond_the_sample_are_not_read(photographs):

@@ -267,8 +267,8 @@ class ImageOutlierDetector(OutlierMixin, BaseEstimator):
         normal = np.flatnonzero(~outlier)
         if len(normal) < 2:
             raise ValueError(
-                f"{len(normal)} normal sample cannot be split into one part to fit on and one for the threshold: "
-                "give more images, or a number for contamination"
+                f"n_samples = {len(normal)} normal image cannot be split into one part to fit on and one for the "
+                "threshold: give more images, or a number for contamination"
             )
         count = min(max(1, round(self.held_out * len(normal))), len(normal) - 1)
         held = generator(self.random_state, "held-out").permutation(normal)[:count]
