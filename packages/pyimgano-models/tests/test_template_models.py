@@ -30,7 +30,9 @@ TEMPLATES = ("nearest-image", "pixel-median", "template-ncc", "template-phase", 
 @parametrize_with_checks(
     {
         "nearest-image": lambda: NearestImage(input_size=48, neighbors=2),
-        "nearest-image-oblong-sample": lambda: NearestImage(input_size=(40, 56), color="grey", shift=0, max_images=9),
+        "nearest-image-oblong-sample": lambda: NearestImage(
+            input_size=(40, 56), color="grey", shift=0, standardize=False
+        ),
         "pixel-median": lambda: PixelMedian(input_size=48),
         "pixel-median-grey-sample": lambda: PixelMedian(input_size=(40, 56), color="grey", max_images=9, map_sigma=0.0),
         "template-ncc": lambda: TemplateNcc(input_size=48, n_templates=4),
@@ -170,7 +172,7 @@ def test_the_similarity_is_scikit_images(photographs, channels):
 
 def test_every_pixel_takes_its_own_best_template(photographs):
     left, right = part(photographs["coffee"], noise_seed=0), part(photographs["chelsea"], noise_seed=0)
-    options = {"input_size": 96, "blur_sigma": 0.0, "map_sigma": 0.0, "normalize": False}
+    options = {"input_size": 96, "blur_sigma": 0.0, "map_sigma": 0.0, "normalize": False, "standardize": False}
     detector = TemplateSsim(n_templates=2, **options).fit([left, right])
     half = np.concatenate([left[:, :48], right[:, 48:]], axis=1)
 
@@ -219,7 +221,7 @@ def test_a_high_ncc_score_means_anomalous(photographs):
     good = [part(photographs["coffee"], noise_seed=seed) for seed in range(6)]
     scratched = good[0].copy()
     cv2.line(scratched, (20, 70), (50, 40), (250, 250, 250), 2)
-    scores = TemplateNcc(input_size=96).fit(good[1:]).infer([good[0], scratched])
+    scores = TemplateNcc(input_size=96, standardize=False).fit(good[1:]).infer([good[0], scratched])
     assert scores.image_scores[1] > 2.0 * scores.image_scores[0]
     row, column = np.unravel_index(scores.maps[1].argmax(), scores.maps[1].shape)
     assert abs(row + column - 90) <= 6  # on the line
@@ -272,7 +274,7 @@ def test_a_displaced_block_is_found_where_it_lies_and_a_small_displacement_forgi
     displaced = good[1].copy()
     displaced[32:64, 64:96] = photograph[138:170, 164:196]  # what lies 6 pixels below
 
-    detector = TemplatePhase(shift=1).fit([good[0], good[2]])
+    detector = TemplatePhase(shift=1, standardize=False).fit([good[0], good[2]])
     scores = detector.infer([good[1], displaced, photograph[101:229, 100:228]])
 
     row, column = np.unravel_index(scores.maps[1].argmax(), (128, 128))
@@ -284,7 +286,10 @@ def test_a_displaced_block_is_found_where_it_lies_and_a_small_displacement_forgi
     assert rest.max() < 0.2
     moved_as_a_whole = scores.maps[2][16:-16, 16:-16]
     assert np.median(moved_as_a_whole) < 0.35
-    assert np.median(TemplatePhase(shift=0).fit(good[:1]).infer([photograph[104:232, 100:228]]).maps) > 0.6
+    assert (
+        np.median(TemplatePhase(shift=0, standardize=False).fit(good[:1]).infer([photograph[104:232, 100:228]]).maps)
+        > 0.6
+    )
 
 
 def test_flat_blocks_agree_and_do_not_respond_to_structure(photographs):
@@ -308,7 +313,14 @@ def test_registration_finds_the_displacement_and_leaves_no_difference_inside(pho
 
 def test_the_map_is_the_difference_to_the_nearest_good_image(photographs):
     images = [part(photographs[name], noise_seed=0) for name in ("astronaut", "chelsea", "coffee")]
-    options = {"input_size": 96, "normalize": False, "blur_sigma": 0.0, "map_sigma": 0.0, "shift": 0}
+    options = {
+        "input_size": 96,
+        "normalize": False,
+        "blur_sigma": 0.0,
+        "map_sigma": 0.0,
+        "shift": 0,
+        "standardize": False,
+    }
     detector = NearestImage(**options).fit(images)
     query = part(photographs["chelsea"], noise_seed=1)
     query[20:30, 40:50] = (255, 0, 255)
@@ -327,6 +339,67 @@ def test_a_part_that_moved_by_two_pixels_is_still_good(photographs):
     assert scores[2] < 0.1 * scores[0]
 
 
+# -- standardised maps -----------------------------------------------------------------------------------------------
+
+KEEPERS = {
+    "nearest-image": {"neighbors": 2},
+    "template-ncc": {"n_templates": 3},
+    "template-phase": {"n_templates": 3, "block": 16},
+    "template-ssim": {"n_templates": 3},
+}
+
+
+@pytest.mark.parametrize("model", KEEPERS)
+def test_a_map_is_counted_in_deviations_of_the_good_images_differences_each_without_itself(model, photographs):
+    good = [part(photographs["coffee"], noise_seed=seed) for seed in range(7)]
+    options = {"input_size": 48, **KEEPERS[model]}
+    query = [part(photographs["coffee"], noise_seed=9), part(photographs["chelsea"], noise_seed=9)]
+
+    detector = create_model(model, **options).fit(good)
+
+    plain = create_model(model, **options, standardize=False).fit(good)
+    kept = range(7) if model == "nearest-image" else detector.template_places_.tolist()
+    # Fitted anew on what is left of the kept images, in their order: they are all kept.
+    differences = []
+    for index, image in enumerate(good):
+        others = [good[place] for place in kept if place != index]
+        alone = create_model(model, **{**options, "n_templates": 9} if "n_templates" in options else options)
+        differences.append(alone.set_params(standardize=False).fit(others).infer([image]).maps[0])
+    mean, spread = np.mean(differences, axis=0, dtype=np.float64), np.std(differences, axis=0, dtype=np.float64)
+    floor = 0.05 * np.median(np.max(differences, axis=(1, 2)))
+    expected = (plain.infer(query).maps - mean) / (spread + floor)
+    np.testing.assert_allclose(detector.infer(query).maps, expected, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("model", KEEPERS)
+def test_one_good_image_has_no_usual_differences(model, photographs):
+    good = part(photographs["coffee"], noise_seed=0)
+    query = part(photographs["coffee"], noise_seed=1)
+    options = {"input_size": 48, **KEEPERS[model]}
+    plain = create_model(model, **options, standardize=False).fit([good]).infer([query]).maps
+    np.testing.assert_array_equal(create_model(model, **options).fit([good]).infer([query]).maps, plain)
+
+
+def test_edges_that_never_fit_do_not_hide_a_stain(photographs):
+    rng = np.random.default_rng(0)
+    photograph = photographs["coffee"]
+
+    def photo() -> np.ndarray:
+        top, left = rng.integers(98, 103, 2)
+        return np.ascontiguousarray(photograph[top : top + 128, left : left + 128])
+
+    good, held_out = [photo() for _ in range(20)], [photo() for _ in range(10)]
+    stained = [image.copy() for image in held_out]
+    for image in stained:
+        image[90:110, 20:40] = np.uint8(0.8 * image[90:110, 20:40])
+    gap = {}
+    for standardize in (False, True):
+        detector = NearestImage(shift=0, standardize=standardize).fit(good)
+        clean, stain = detector.decision_function(held_out), detector.decision_function(stained)
+        gap[standardize] = (stain[:, None] > clean[None]).mean()
+    assert gap[True] > gap[False]
+
+
 # -- parameters and imports ------------------------------------------------------------------------------------------
 
 
@@ -337,6 +410,7 @@ def test_a_part_that_moved_by_two_pixels_is_still_good(photographs):
         *((name, {"color": "hsv"}) for name in TEMPLATES),
         *((name, {"max_images": 0}) for name in TEMPLATES),
         *((name, {"seed": -1}) for name in TEMPLATES),
+        *((name, {"standardize": 1}) for name in TEMPLATES if name != "pixel-median"),
         *((name, {"map_sigma": "1"}) for name in TEMPLATES),
         *((name, {"n_templates": 0}) for name in TEMPLATES if name.startswith("template")),
         ("pixel-median", {"epsilon": 0.0}),

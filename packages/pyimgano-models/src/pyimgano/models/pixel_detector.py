@@ -22,7 +22,7 @@ COLORS = ("rgb", "grey")
 class PixelDetector(BaseDetector, ABC):
     """Base of detectors that compare an image with good ones pixel by pixel, at one size.
 
-    A subclass has the parameters below beside its own, and gives :meth:`_raw_map`. Images are scored one by one, each
+    A subclass has the parameters below beside its own, and gives :meth:`_map`. Images are scored one by one, each
     by one thread: a score depends neither on the batch nor on the number of threads.
 
     Parameters
@@ -86,11 +86,8 @@ class PixelDetector(BaseDetector, ABC):
         return blurred.reshape(values.shape)
 
     @abstractmethod
-    def _raw_map(self, image: np.ndarray) -> np.ndarray:
-        """Return the anomaly map of a prepared image before it is smoothed: (h, w) floating."""
-
     def _map(self, image: np.ndarray) -> np.ndarray:
-        return smooth(self._raw_map(image).astype(np.float32), self.map_sigma)
+        """Return the anomaly map of a prepared image, smoothed: (h, w) float32."""
 
     def _infer_batch(self, batch: list[np.ndarray], *, maps: bool) -> tuple[np.ndarray, Optional[np.ndarray]]:
         found = np.stack(map_blocks(self._map, batch))

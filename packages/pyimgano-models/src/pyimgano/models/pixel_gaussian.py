@@ -10,7 +10,7 @@ import numpy as np
 from pyimgano.core.batching import ImageBatches
 from pyimgano.core.parameters import require
 from pyimgano.models.backbone_detector import is_real
-from pyimgano.models.pixel_detector import PixelDetector
+from pyimgano.models.pixel_detector import PixelDetector, smooth
 
 __all__ = ["PixelGaussian"]
 
@@ -90,9 +90,9 @@ class PixelGaussian(PixelDetector):
         self.mean_ = mean
         self.variance_ = squares / count
 
-    def _raw_map(self, image: np.ndarray) -> np.ndarray:
+    def _map(self, image: np.ndarray) -> np.ndarray:
         squared = (self._values(image) - self.mean_) ** 2 / (self.variance_ + self.epsilon)
-        return np.asarray(np.sqrt(squared.mean(axis=2)))
+        return smooth(np.sqrt(squared.mean(axis=2)).astype(np.float32), self.map_sigma)
 
     def _get_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         return {"mean": self.mean_, "variance": self.variance_}, {}

@@ -12,7 +12,7 @@ from pyimgano.core.parameters import require
 from pyimgano.models.backbone_detector import is_real, is_whole
 from pyimgano.models.image_sample import sample_images, some_images
 from pyimgano.models.parallel import map_blocks, split_blocks
-from pyimgano.models.pixel_detector import PixelDetector
+from pyimgano.models.pixel_detector import PixelDetector, smooth
 
 __all__ = ["MAD_TO_SIGMA", "PixelMedian"]
 
@@ -108,10 +108,10 @@ class PixelMedian(PixelDetector):
 
         map_blocks(work, split_blocks(stack.shape[1], most=_ROWS))
 
-    def _raw_map(self, image: np.ndarray) -> np.ndarray:
+    def _map(self, image: np.ndarray) -> np.ndarray:
         spread = self.spread_.astype(np.float64)
         squared = (self._values(image).astype(np.float64) - self.median_) ** 2 / (spread**2 + self.epsilon)
-        return np.asarray(np.sqrt(squared.mean(axis=2)))
+        return smooth(np.sqrt(squared.mean(axis=2)).astype(np.float32), self.map_sigma)
 
     def _get_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         return {"median": self.median_, "spread": self.spread_}, {}
