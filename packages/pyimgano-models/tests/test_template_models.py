@@ -33,6 +33,7 @@ TEMPLATES = ("nearest-image", "pixel-median", "template-ncc", "template-phase", 
         "nearest-image-oblong-sample": lambda: NearestImage(
             input_size=(40, 56), color="grey", shift=0, standardize=False
         ),
+        "nearest-image-sample": lambda: NearestImage(input_size=48, max_images=9),
         "pixel-median": lambda: PixelMedian(input_size=48),
         "pixel-median-grey-sample": lambda: PixelMedian(input_size=(40, 56), color="grey", max_images=9, map_sigma=0.0),
         "template-ncc": lambda: TemplateNcc(input_size=48, n_templates=4),

@@ -1,4 +1,4 @@
-"""What detectors that keep good images have in common: how unlike them the good ones themselves are, at every position."""
+"""What detectors that keep good images have in common: how far the good ones themselves differ from them, and where."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class ReferenceDetector(PixelDetector, ABC):
     A subclass keeps images (:meth:`_keep`) and makes a map of differences from them (:meth:`_compare`). With
     ``standardize``, what is usual there is taken into account: after the choice every good image is compared with the
     kept ones, itself left out, and with the mean m and the standard deviation s of these maps, smoothed, at every
-    position, ``map = (difference - m) / (s + s₀)``, which may be negative. So the edges of a part, which never fit exactly, do not drown a defect
-    in its middle. s₀ is 5 % of the median of the good images' highest differences: where all of them agree, rounding
-    would decide otherwise.
+    position, ``map = (difference - m) / (s + s₀)``, which may be negative. So the edges of a part, which never fit
+    exactly, do not drown a defect in its middle. s₀ is 5 % of the median of the good images' highest differences: where
+    all of them agree, rounding would decide otherwise.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class ReferenceDetector(PixelDetector, ABC):
 
     @abstractmethod
     def _keep(self, images: ImageBatches, places: np.ndarray) -> np.ndarray:
-        """Keep some of the images at ``places``; return the places of those kept, in the order that they are kept in."""
+        """Keep some of the images at ``places``; return the places of those kept, in the order that they are kept."""
 
     @abstractmethod
     def _compare(self, image: np.ndarray, *, without: Optional[int] = None) -> np.ndarray:

@@ -66,9 +66,9 @@ def _box(values: np.ndarray, window: int) -> np.ndarray:
 class TemplateNcc(TemplateDetector):
     """One minus the local normalised cross-correlation (NCC) with the best of several templates, at every pixel.
 
-    ``difference(p) = 1 - max_t NCC(x, t)(p)``, in [0, 2]: 0 where the window around p has the template's structure, 1 where
-    they have nothing in common, 2 where one is the other's negative. NCC is that of :func:`correlation` (Lewis, *Fast
-    normalized cross-correlation*, Vision Interface 1995); windows of nearly one value are defined there.
+    ``difference(p) = 1 - max_t NCC(x, t)(p)``, in [0, 2]: 0 where the window around p has the template's structure,
+    1 where they have nothing in common, 2 where one is the other's negative. NCC is that of :func:`correlation` (Lewis,
+    *Fast normalized cross-correlation*, Vision Interface 1995); windows of nearly one value are defined there.
 
     It forgives any change of brightness and contrast of a window, so it does not see a flat stain inside itself, only
     along its edge; that is the price. ``template-ssim`` sees it.

@@ -119,7 +119,8 @@ class TemplatePhase(TemplateDetector):
     ICCS 1975) of the block with the same block of a template, limited to low frequencies (Ito et al., *A fingerprint
     matching algorithm using phase-only correlation*, IEICE Trans. 2004), read off within a displacement of ``shift``
     pixels only. So a block scores high when it shows something else, and when it shows the right thing at another
-    place: a part that is displaced, turned or missing. The grid, interpolated between the blocks' centres, is the difference.
+    place: a part that is displaced, turned or missing. The difference is the grid, interpolated between the blocks'
+    centres.
 
     All frequencies count alike, whatever their power, so brightness, contrast, shading and blur hardly matter, and fine
     structure matters as much as coarse. Small defects change few pixels of a block, and few of its phases.

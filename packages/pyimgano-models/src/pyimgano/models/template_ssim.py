@@ -60,8 +60,8 @@ def _blur(values: np.ndarray) -> np.ndarray:
 class TemplateSsim(TemplateDetector):
     """One minus the structural similarity (SSIM) to the best of several templates, at every pixel.
 
-    ``difference(p) = 1 - max_t SSIM(x, t)(p)``, in [0, 2], with the SSIM of Wang, Bovik, Sheikh & Simoncelli, *Image quality
-    assessment: from error visibility to structural similarity*, TIP 2004 (:func:`similarity`, which gives
+    ``difference(p) = 1 - max_t SSIM(x, t)(p)``, in [0, 2], with the SSIM of Wang, Bovik, Sheikh & Simoncelli, *Image
+    quality assessment: from error visibility to structural similarity*, TIP 2004 (:func:`similarity`, which gives
     scikit-image's values to 1e-12). Every pixel takes its own best template, so that a part may look like one template
     here and like another there.
 
