@@ -34,9 +34,11 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "efficient-ad": {**_SMALL, "steps": 200, "learning_rate": 5e-4},
     "fastflow": {**_SMALL, "epochs": 4, "batch_size": 8, "learning_rate": 2e-3},
     "musc": {**_SMALL},
+    "nearest-image": {},
     "padim": {**_MEMORY},
     "patchcore": {**_MEMORY, "coreset_sampling_ratio": 0.1},
     "pixel-gaussian": {},
+    "pixel-median": {},
     "reverse-distillation": {**_SMALL, "epochs": 5, "batch_size": 8},
     "simplenet": {**_SMALL, "epochs": 5, "batch_size": 8, "noise_sigma": 4.0},
     "sklearn-isolation-forest": {**_MEMORY},
@@ -44,6 +46,9 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "spade": {**_SMALL},
     "stfpm": {**_SMALL, "epochs": 6, "batch_size": 16},
     "supersimplenet": {**_SMALL, "epochs": 5, "batch_size": 8, "noise_sigma": 4.0},
+    "template-ncc": {},
+    "template-phase": {},
+    "template-ssim": {},
 }
 """Model → parameters that differ from its defaults."""
 

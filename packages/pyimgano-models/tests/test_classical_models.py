@@ -260,7 +260,18 @@ def elpv_mono():
     return good[:200], good[200:300] + bad[:100], [0] * 100 + [1] * 100
 
 
-@pytest.mark.parametrize(("model", "bar"), [("pixel-gaussian", 0.88), ("sklearn-isolation-forest", 0.79)])
+@pytest.mark.parametrize(
+    ("model", "bar"),
+    [
+        ("pixel-gaussian", 0.88),
+        ("sklearn-isolation-forest", 0.79),
+        pytest.param("nearest-image", 0.91, marks=pytest.mark.long),
+        pytest.param("pixel-median", 0.79, marks=pytest.mark.long),
+        pytest.param("template-ncc", 0.89, marks=pytest.mark.long),
+        pytest.param("template-phase", 0.82, marks=pytest.mark.long),
+        pytest.param("template-ssim", 0.88, marks=pytest.mark.long),
+    ],
+)
 def test_defective_solar_cells_score_above_good_ones(model, bar, elpv_mono):
     train, test, labels = elpv_mono
     scores = create_model(model).fit(train).decision_function(test)

@@ -19,9 +19,11 @@ OURS = {
     "efficient-ad",
     "fastflow",
     "musc",
+    "nearest-image",
     "padim",
     "patchcore",
     "pixel-gaussian",
+    "pixel-median",
     "reverse-distillation",
     "simplenet",
     "sklearn-isolation-forest",
@@ -29,6 +31,9 @@ OURS = {
     "spade",
     "stfpm",
     "supersimplenet",
+    "template-ncc",
+    "template-phase",
+    "template-ssim",
 }
 
 

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Optional, Union
+from typing import Any, Union
 
 import numpy as np
 
 from pyimgano.core.batching import ImageBatches
-from pyimgano.core.detector import BaseDetector
 from pyimgano.core.parameters import require
-from pyimgano.models.resizing import check_size, resize_image
+from pyimgano.models.backbone_detector import is_real
+from pyimgano.models.pixel_detector import PixelDetector, smooth
 
 __all__ = ["PixelGaussian"]
 
-COLORS = ("rgb", "grey")
 
-
-class PixelGaussian(BaseDetector):
+class PixelGaussian(PixelDetector):
     """Mean and variance of every pixel over good images; the map is the distance from the mean in standard deviations.
 
     It suits parts that lie in the same place in every image. Fitting is one pass in constant memory (Welford's update
@@ -75,31 +73,8 @@ class PixelGaussian(BaseDetector):
 
     def validate(self) -> None:
         """Raise :class:`~pyimgano.core.errors.ParameterError` when a parameter is out of range."""
-        check_size(self.input_size, minimum=8)
-        require(self.color in COLORS, "color", self.color, ", ".join(COLORS))
-        require(self.epsilon > 0.0, "epsilon", self.epsilon, "above 0")
-        require(self.blur_sigma >= 0.0, "blur_sigma", self.blur_sigma, "0 or more pixels")
-        require(self.map_sigma >= 0.0, "map_sigma", self.map_sigma, "0 or more pixels")
-        require(0.0 <= self.top_fraction <= 1.0, "top_fraction", self.top_fraction, "a fraction in [0, 1]")
-        require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
-
-    def prepare(self, image: np.ndarray) -> np.ndarray:
-        """Resize one RGB uint8 image to ``input_size``."""
-        return resize_image(image, check_size(self.input_size, minimum=8))
-
-    def _values(self, image: np.ndarray) -> np.ndarray:
-        """Return what is compared of a prepared image: (h, w, C) float32."""
-        import cv2
-
-        values = image if self.color == "rgb" else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
-        values = values.astype(np.float32) / 255.0
-        if self.normalize:
-            mean = values.mean(axis=(0, 1), dtype=np.float64)
-            # An image of one colour has no contrast to bring to 1: a grey level counts as what it is.
-            spread = np.maximum(values.std(axis=(0, 1), dtype=np.float64), 1.0 / 255.0)
-            values = ((values - mean) / spread).astype(np.float32)
-        blurred = smooth(values, self.blur_sigma)
-        return blurred.reshape(values.shape)
+        super().validate()
+        require(is_real(self.epsilon) and self.epsilon > 0.0, "epsilon", self.epsilon, "above 0")
 
     def _fit(self, images: ImageBatches) -> None:
         count = 0
@@ -115,20 +90,9 @@ class PixelGaussian(BaseDetector):
         self.mean_ = mean
         self.variance_ = squares / count
 
-    def _infer_batch(self, batch: list[np.ndarray], *, maps: bool) -> tuple[np.ndarray, Optional[np.ndarray]]:
-        found = np.stack([self._map(image) for image in batch])
-        scores = np.array([self._score(one) for one in found])
-        return scores, found if maps else None
-
     def _map(self, image: np.ndarray) -> np.ndarray:
         squared = (self._values(image) - self.mean_) ** 2 / (self.variance_ + self.epsilon)
         return smooth(np.sqrt(squared.mean(axis=2)).astype(np.float32), self.map_sigma)
-
-    def _score(self, one: np.ndarray) -> float:
-        count = round(self.top_fraction * one.size)
-        if count <= 1:
-            return float(one.max())
-        return float(np.sort(np.partition(one.ravel(), one.size - count)[one.size - count :]).mean(dtype=np.float64))
 
     def _get_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         return {"mean": self.mean_, "variance": self.variance_}, {}
@@ -136,13 +100,3 @@ class PixelGaussian(BaseDetector):
     def _set_state(self, arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> None:
         self.mean_ = arrays["mean"]
         self.variance_ = arrays["variance"]
-
-
-def smooth(values: np.ndarray, sigma: float) -> np.ndarray:
-    """Return (h, w) or (h, w, C) float32 blurred by a Gaussian, mirrored at the borders; as it is where sigma is 0."""
-    import cv2
-
-    if sigma == 0.0:
-        return values
-    blurred: np.ndarray = cv2.GaussianBlur(values, (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101)
-    return blurred

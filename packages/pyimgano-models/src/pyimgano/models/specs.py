@@ -87,6 +87,13 @@ MODELS = (
         pixel_map=True,
     ),
     ModelSpec(
+        name="nearest-image",
+        summary="Absolute difference to the nearest good image, moved by a few pixels to fit; for aligned images",
+        factory="pyimgano.models.nearest_image:NearestImage",
+        tags=("classical", "template", "memory-bank", "pixel", "aligned"),
+        pixel_map=True,
+    ),
+    ModelSpec(
         name="padim",
         summary="PaDiM: a Gaussian of backbone features at every position, Mahalanobis distance to it",
         factory="pyimgano.models.padim:Padim",
@@ -110,7 +117,15 @@ MODELS = (
         name="pixel-gaussian",
         summary="A Gaussian of every pixel's colour; for aligned images, needs no deep learning library",
         factory="pyimgano.models.pixel_gaussian:PixelGaussian",
-        tags=("classical", "distribution", "pixel", "aligned"),
+        tags=("classical", "template", "distribution", "pixel", "aligned"),
+        pixel_map=True,
+    ),
+    ModelSpec(
+        name="pixel-median",
+        summary="Median and median absolute deviation of every pixel; for aligned images, a few of which may be bad",
+        factory="pyimgano.models.pixel_median:PixelMedian",
+        tags=("classical", "template", "distribution", "pixel", "aligned", "noisy-training"),
+        paper="Rousseeuw & Croux, Alternatives to the Median Absolute Deviation, JASA 1993",
         pixel_map=True,
     ),
     ModelSpec(
@@ -182,6 +197,30 @@ MODELS = (
         "Reliable Surface Defect Detection, ICPR 2024, arXiv 2408.03143",
         pixel_map=True,
         finetune=True,
+    ),
+    ModelSpec(
+        name="template-ncc",
+        summary="Normalised cross-correlation of every window with the best of several templates; for aligned images",
+        factory="pyimgano.models.template_ncc:TemplateNcc",
+        tags=("classical", "template", "pixel", "aligned"),
+        paper="Lewis, Fast Normalized Cross-Correlation, Vision Interface 1995",
+        pixel_map=True,
+    ),
+    ModelSpec(
+        name="template-phase",
+        summary="Phase correlation of every block with the best of several templates; finds what lies elsewhere",
+        factory="pyimgano.models.template_phase:TemplatePhase",
+        tags=("classical", "template", "pixel", "aligned"),
+        paper="Kuglin & Hines, The Phase Correlation Image Alignment Method, ICCS 1975",
+        pixel_map=True,
+    ),
+    ModelSpec(
+        name="template-ssim",
+        summary="Structural similarity of every pixel to the best of several templates; for aligned images",
+        factory="pyimgano.models.template_ssim:TemplateSsim",
+        tags=("classical", "template", "pixel", "aligned"),
+        paper="Wang et al., Image Quality Assessment: From Error Visibility to Structural Similarity, TIP 2004",
+        pixel_map=True,
     ),
 )
 
