@@ -152,10 +152,11 @@ def test_the_auroc_decides_and_the_separation_where_it_is_the_same() -> None:
 
 
 def test_a_time_budget_ends_it_and_an_earlier_process_counts(samples, tmp_path: Path) -> None:
-    outcome = trained(stfpm(), samples, tmp_path, epochs=10_000, max_minutes=0.02)
-    assert outcome.facts["ended"] == "max_minutes = 0.02"
+    trained(stfpm(), samples, tmp_path / "warm", max_steps=1)  # what the first training imports is not the budget's
+    outcome = trained(stfpm(), samples, tmp_path / "timed", epochs=10_000, max_minutes=0.1)
+    assert outcome.facts["ended"] == "max_minutes = 0.1"
     assert 1 <= outcome.facts["steps"] < 30_000
-    again = trained(stfpm(), samples, tmp_path, epochs=10_000, max_minutes=0.02)
+    again = trained(stfpm(), samples, tmp_path / "timed", epochs=10_000, max_minutes=0.1)
     assert again.facts["steps"] == outcome.facts["steps"]
 
 

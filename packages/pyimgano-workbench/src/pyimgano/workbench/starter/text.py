@@ -19,6 +19,7 @@ EXAMPLES: Mapping[str, Any] = {
     "dataset.value_range": [0, 4095],
     "output.name": "first-try",
     "batch_size": 8,
+    "tiling": {"tile": 512},
 }
 """What is shown for a key whose default is that it is not set."""
 
@@ -89,10 +90,10 @@ def _table(described: Mapping[str, Any], schema: Mapping[str, Any]) -> Optional[
     return None if reference is None else schema["$defs"][reference.rpartition("/")[2]]
 
 
-def _listed(described: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return key → schema of the tables that a list holds; empty where it holds none, or is no list."""
+def _inner_keys(described: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return key → schema of the tables that a list holds, or of a table that may be left out; else nothing."""
     for part in (described, *described.get("anyOf", ())):
-        inner = _table(part.get("items", {}), schema)
+        inner = _table(part.get("items", part), schema)
         if inner is not None:
             keys: Mapping[str, Any] = inner["properties"]
             return keys
@@ -110,7 +111,7 @@ def _entry(
 ) -> list[str]:
     key = dotted.rpartition(".")[2]
     texts = [_explained(described)]
-    texts += [f"{name}: {_explained(facts)}" for name, facts in _listed(described, schema).items()]
+    texts += [f"{name}: {_explained(facts)}" for name, facts in _inner_keys(described, schema).items()]
     lines = [indent + line for text in texts for line in _comment(text)]
     if dotted in settings:
         return [*lines, indent + _pair(key, settings[dotted], form)]
