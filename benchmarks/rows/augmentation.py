@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.measure import median, run_child
+from benchmarks.measure import run_child
 from benchmarks.results import Options, Outcome, Row
 
 GOAL = 1.15
@@ -23,7 +23,8 @@ def measure(options: Options) -> Outcome:
     """
     given = {"images": 16 if options.quick else 48, "rounds": 2 if options.quick else 6, "threads": options.threads}
     answer = run_child("benchmarks.augmentation_ours", "epochs", given, threads=options.threads)
-    plain, drifted = median(answer["plain"]), median(answer["drifted"])
+    # Noise only adds: beside other work, the fastest epoch is the one that says something.
+    plain, drifted = min(answer["plain"]), min(answer["drifted"])
     row = Row(
         name="Drift augmentation: an epoch of a micro-finetune",
         ours=f"{drifted:.2f} s",
@@ -32,6 +33,6 @@ def measure(options: Options) -> Outcome:
         goal=f"≤ {GOAL:g}×",
         passed=None if options.quick else drifted / plain <= GOAL,
         method=f"adapting PatchCore's backbone (Lite0, 224 px, batches of 8) to {given['images']} solar cells with"
-        " the default drifts and without, epochs in turn in one process, medians without the first.",
+        " the default drifts and without, epochs in turn in one process, the fastest of each without the first.",
     )
     return Outcome([row], {"epochs": answer})
