@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 from pyimgano.core.batching import read_ahead
 from pyimgano.core.creation import create_component, load_model
 from pyimgano.core.detector import Scores
-from pyimgano.core.errors import CheckpointError, ImageError, PyimganoError
+from pyimgano.core.errors import CheckpointError, ImageError, NotCalibratedError, PyimganoError
 from pyimgano.core.estimates import Estimable, ResourceEstimate
 from pyimgano.core.images import as_rgb8
 from pyimgano.core.parameters import require
 from pyimgano.core.state import DETECTOR_JSON, read_state, write_state
 from pyimgano.workbench.preprocess.preprocessing import Preprocess
+from pyimgano.workbench.render.maps import map_at
 from pyimgano.workbench.tiling import MapMerge, TileGrid, Tiling
 from pyimgano.workbench.tiling.training_tiles import TrainingTiles
 
@@ -122,7 +123,7 @@ class Pipeline:
         grids = self.tiling.grids(shape)
         tiles: list[np.ndarray] = []
         for grid in grids:
-            scaled = _scaled(image, grid.shape)
+            scaled = grid.scaled(image)
             # By all cores: for a single image there is nothing else to do meanwhile.
             tiles.extend(read_ahead(partial(self._tile, scaled, grid), len(grid), ahead=4 * self.batch_size))
         return PreparedImage(shape, tiles, grids, moved)
@@ -233,7 +234,7 @@ class Pipeline:
         whole = merged[0]
         if len(merged) > 1:
             for other in merged[1:]:
-                whole += _map_of_shape(other, whole.shape)
+                whole += map_at(other, (whole.shape[0], whole.shape[1]))
             whole /= len(merged)
         return highest, whole if prepared.moved is None else _moved_back(whole, prepared)
 
@@ -242,10 +243,19 @@ class Pipeline:
         return self.infer(X, maps=False).image_scores
 
     def predict(self, X: Sequence[Any]) -> np.ndarray:
-        """Return (N,) labels: 1 where score ≥ the model's threshold."""
+        """Return (N,) int64 labels: 1 where score ≥ the model's threshold.
+
+        Raises
+        ------
+        NotCalibratedError
+            When the model has no threshold: a run's lies in its calibration card.
+        """
         import numpy as np
 
-        return (self.decision_function(X) >= self.detector.threshold_).astype(np.int64)
+        threshold = getattr(self.detector, "threshold_", None)
+        if threshold is None:
+            raise NotCalibratedError("the model has no threshold", hint="a run's is that of its calibration card")
+        return (self.decision_function(X) >= threshold).astype(np.int64)
 
     # -- what a fit will need ------------------------------------------------------------------------------------
 
@@ -339,15 +349,6 @@ class _Preprocessed(Sequence[Any]):
         return self._pipeline._preprocess(image)[0]
 
 
-def _scaled(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    import cv2
-    import numpy as np
-
-    if image.shape[:2] == shape:
-        return image
-    return np.asarray(cv2.resize(image, (shape[1], shape[0]), interpolation=cv2.INTER_AREA))
-
-
 def _after(first: np.ndarray, then: np.ndarray) -> np.ndarray:
     """Return the movement of an image that was moved twice: where its pixels were before both."""
     import numpy as np
@@ -355,13 +356,6 @@ def _after(first: np.ndarray, then: np.ndarray) -> np.ndarray:
     below = np.array([0.0, 0.0, 1.0])
     both: np.ndarray = (np.vstack([first, below]) @ np.vstack([then, below]))[:2]
     return both
-
-
-def _map_of_shape(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    import cv2
-    import numpy as np
-
-    return np.asarray(cv2.resize(values, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR), dtype=np.float32)
 
 
 def _moved_back(values: np.ndarray, prepared: PreparedImage) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Optional, Protocol, TypeVar, runtime_checkable
 
@@ -58,7 +59,7 @@ class Preprocess(Protocol):
         """Take back what :meth:`get_state` returned."""
 
 
-class Stateless:
+class Stateless(ABC):
     """Base of what learns nothing and moves nothing: a subclass has ``_change(image)``."""
 
     learns: ClassVar[bool] = False
@@ -71,9 +72,9 @@ class Stateless:
         """Return the changed image, and None: nothing was moved."""
         return self._change(image), None
 
+    @abstractmethod
     def _change(self, image: np.ndarray) -> np.ndarray:
         """Return a changed copy of (H, W, 3) uint8."""
-        raise NotImplementedError
 
     def get_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Return nothing: nothing is learned."""

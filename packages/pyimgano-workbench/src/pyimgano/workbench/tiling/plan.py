@@ -44,6 +44,15 @@ class TileGrid:
         """Yield (top, left) of the tiles, row by row."""
         return ((top, left) for top in self.tops for left in self.lefts)
 
+    def scaled(self, image: np.ndarray) -> np.ndarray:
+        """Return an image, (H', W', 3) uint8, at the size that is cut: shrunk by area, or itself where it has it."""
+        import cv2
+        import numpy as np
+
+        if image.shape[:2] == self.shape:
+            return image
+        return np.asarray(cv2.resize(image, (self.shape[1], self.shape[0]), interpolation=cv2.INTER_AREA))
+
     def cut(self, image: np.ndarray, index: int) -> np.ndarray:
         """Return one tile of an image as a view: (height, width, C)."""
         row, column = divmod(index, len(self.lefts))

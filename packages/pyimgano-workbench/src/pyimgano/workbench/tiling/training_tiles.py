@@ -49,7 +49,6 @@ class TrainingTiles(Sequence[Any]):
 
     def __init__(self, images: Sequence[Any], tiling: Tiling, *, per_image: Optional[int], seed: int) -> None:
         self._images = images
-        self._tiling = tiling
         self._kept: OrderedDict[int, np.ndarray] = OrderedDict()
         self._lock = threading.Lock()
         self._grids: list[tuple[TileGrid, ...]] = []
@@ -85,19 +84,11 @@ class TrainingTiles(Sequence[Any]):
         chosen = self._chosen[image]
         if chosen is not None:
             tile = chosen[tile]
-        for grid, scale in zip(self._grids[image], self._tiling.scales):
+        for grid in self._grids[image]:
             if tile < len(grid):
-                return grid.cut(self._scaled(self._image(image), grid, scale), tile).copy()
+                return grid.cut(grid.scaled(self._image(image)), tile).copy()
             tile -= len(grid)
         raise IndexError(index)
-
-    def _scaled(self, image: np.ndarray, grid: TileGrid, scale: float) -> np.ndarray:
-        import cv2
-        import numpy as np
-
-        if scale == 1.0:
-            return image
-        return np.asarray(cv2.resize(image, (grid.shape[1], grid.shape[0]), interpolation=cv2.INTER_AREA))
 
     def _image(self, index: int) -> np.ndarray:
         with self._lock:
