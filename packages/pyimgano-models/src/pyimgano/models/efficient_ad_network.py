@@ -18,7 +18,7 @@ from pyimgano.models.feature_moments import ChannelMoments
 from pyimgano.models.networks import PixelNetwork
 from pyimgano.models.patch_description import MARGIN, PatchDescriptionNetwork, PatchDescriptions
 from pyimgano.models.penalty_images import PenaltyImages
-from pyimgano.models.trained_networks import TrainedNetwork, TrainingBatch
+from pyimgano.models.trained_networks import BranchedNetwork, TrainingBatch
 
 __all__ = ["EfficientAdLosses", "EfficientAdNetwork", "GridTeacher"]
 
@@ -104,7 +104,7 @@ class Scale(nn.Module):
         self.register_buffer("levels", torch.tensor([[0.0, HELD_OUT_LEVEL], [0.0, HELD_OUT_LEVEL]]))
 
 
-class EfficientAdNetwork(TrainedNetwork):
+class EfficientAdNetwork(BranchedNetwork):
     """The frozen teacher; what is trained (``trained.student``, ``trained.autoencoder``); learned (``trained.scale``).
 
     Parameters
@@ -170,15 +170,11 @@ class EfficientAdNetwork(TrainedNetwork):
         local, whole = (difference.square_().mean(dim=1) for difference in differences)
         return local, whole
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+    def join(self, parts: Sequence[Any]) -> tuple[Tensor, ...]:
         """Return the maps, (N, ⌈H / 4⌉, ⌈W / 4⌉): the mean of both, each scaled by its levels.
 
         Positions that an unpadded student lacks have the differences 0.
         """
-        return self.join([branch(pixels) for branch in self.branches()])
-
-    def join(self, parts: Sequence[Any]) -> tuple[Tensor, ...]:
-        """Return the scaled maps' mean, from the features of teacher, student and autoencoder."""
         low, high = self.trained["scale"].levels.unbind(dim=1)
         maps = torch.stack(self._compare(parts), dim=1)
         maps = functional.pad(maps, 4 * (self.margin,))

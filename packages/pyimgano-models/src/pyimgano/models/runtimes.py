@@ -10,6 +10,7 @@ import os
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Optional, Protocol, Union
 
@@ -18,7 +19,7 @@ import numpy as np
 if TYPE_CHECKING:
     from torch import nn
 
-    from pyimgano.models.trained_networks import FeatureJudge
+    from pyimgano.models.trained_networks import BranchedNetwork, FeatureJudge
 
 __all__ = ["RUNTIMES", "JudgedFeatures", "OnnxRuntime", "Runtime", "TorchRuntime", "default_threads"]
 
@@ -49,7 +50,7 @@ class TorchRuntime:
     On the CPU, each image is computed by one thread, ``threads`` images at a time: torch's results change in the last
     bits with the number of threads that share one operation (measured: up to 1e-6 relative between one and two), and
     with some kernels also with the batch size. Where there are fewer images than threads, the branches of a network
-    that has such (:meth:`pyimgano.models.trained_networks.TrainedNetwork.branches`) get a thread each. On CUDA the
+    that has such (:class:`pyimgano.models.trained_networks.BranchedNetwork`) get a thread each. On CUDA the
     images go one by one through deterministic kernels in full float32.
 
     Parameters
@@ -76,24 +77,20 @@ class TorchRuntime:
             return [self._on_cuda(image) for image in images]
         if self._pool is None:
             self._pool = _single_threaded_pool(self.threads)
-        branches: Sequence[Callable[[Any], Any]] = getattr(self.network, "branches", tuple)()
-        if not branches or len(images) >= self.threads:
+        from pyimgano.models.trained_networks import BranchedNetwork
+
+        if not isinstance(self.network, BranchedNetwork) or len(images) >= self.threads:
             return list(self._pool.map(self._on_cpu, images))
+        branches = self.network.branches()
         begun = [[self._pool.submit(_branch, branch, image) for branch in branches] for image in images]
         parts = [[one.result() for one in of_image] for of_image in begun]
-        return list(self._pool.map(self._join, parts))
+        return list(self._pool.map(partial(_join, self.network), parts))
 
     def _on_cpu(self, image: np.ndarray) -> list[np.ndarray]:
         import torch
 
         with torch.inference_mode():
             return _arrays(self.network(torch.from_numpy(image[None])))
-
-    def _join(self, parts: list[Any]) -> list[np.ndarray]:
-        import torch
-
-        with torch.inference_mode():
-            return _arrays(self.network.join(parts))
 
     def _on_cuda(self, image: np.ndarray) -> list[np.ndarray]:
         import torch
@@ -187,6 +184,13 @@ def _branch(branch: Callable[[Any], Any], image: np.ndarray) -> Any:
 
     with torch.inference_mode():
         return branch(torch.from_numpy(image[None]))
+
+
+def _join(network: BranchedNetwork, parts: list[Any]) -> list[np.ndarray]:
+    import torch
+
+    with torch.inference_mode():
+        return _arrays(network.join(parts))
 
 
 def _arrays(outputs: Sequence[Any]) -> list[np.ndarray]:

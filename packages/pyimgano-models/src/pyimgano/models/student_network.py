@@ -11,12 +11,12 @@ from torch.nn import functional
 
 from pyimgano.models.deepest_layers import deepest_parameters
 from pyimgano.models.networks import PixelNetwork
-from pyimgano.models.trained_networks import TrainedNetwork, TrainingBatch
+from pyimgano.models.trained_networks import BranchedNetwork, TrainingBatch
 
 __all__ = ["FeaturePyramids"]
 
 
-class FeaturePyramids(TrainedNetwork):
+class FeaturePyramids(BranchedNetwork):
     """Teacher and student; ``trained`` is the student.
 
     With ``F`` the features of a layer at a position, each divided by its Euclidean norm, the distance there is
@@ -28,16 +28,12 @@ class FeaturePyramids(TrainedNetwork):
     def __init__(self, teacher: PixelNetwork, student: PixelNetwork) -> None:
         super().__init__(teacher, student)
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        """Return the distances, (N, h, w) per layer."""
-        return self.join([branch(pixels) for branch in self.branches()])
-
     def branches(self) -> Sequence[Callable[[Tensor], Any]]:
         """Return teacher and student."""
         return self.features_of_teacher, self.trained
 
     def join(self, parts: Sequence[Any]) -> tuple[Tensor, ...]:
-        """Return the distances of the teacher's and the student's features."""
+        """Return the distances of the teacher's and the student's features, (N, h, w) per layer."""
         return tuple(_distances(target, answer) for target, answer in zip(*parts))
 
     def loss(self, batch: TrainingBatch) -> Tensor:

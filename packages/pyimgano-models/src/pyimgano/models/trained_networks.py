@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-__all__ = ["FeatureJudge", "TrainedNetwork", "TrainingBatch"]
+__all__ = ["BranchedNetwork", "FeatureJudge", "TrainedNetwork", "TrainingBatch"]
 
 
 @dataclass(frozen=True)
@@ -71,18 +71,6 @@ class TrainedNetwork(nn.Module, ABC):
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """Return what the detector makes maps and scores of: tensors whose first axis is that of the images."""
 
-    def branches(self) -> Sequence[Callable[[Tensor], Any]]:
-        """Return the parts of scoring that do not wait for each other, each a function of the pixels; none by default.
-
-        Where there are some, :meth:`forward` is ``join([branch(pixels) for branch in branches()])``, and a runtime may
-        compute them beside each other.
-        """
-        return ()
-
-    def join(self, parts: Sequence[Any]) -> tuple[Tensor, ...]:
-        """Return what :meth:`forward` returns, from what the branches returned."""
-        raise NotImplementedError(f"{type(self).__name__} has no branches")
-
     @abstractmethod
     def part(self, mode: str) -> list[nn.Parameter]:
         """Return the parameters that a mode other than ``"full"`` trains; the detector's ``modes`` lists them."""
@@ -135,3 +123,19 @@ class FeatureJudge(TrainedNetwork, ABC):
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """Return what the detector makes maps and scores of: :meth:`judge` of the backbone's features."""
         return self.judge(self.features_of_teacher(pixels))
+
+
+class BranchedNetwork(TrainedNetwork, ABC):
+    """A network with parts that do not wait for each other: a runtime may compute them side by side when it scores."""
+
+    @abstractmethod
+    def branches(self) -> Sequence[Callable[[Tensor], Any]]:
+        """Return these parts, each a function of the pixels, (N, H, W, 3) uint8."""
+
+    @abstractmethod
+    def join(self, parts: Sequence[Any]) -> tuple[Tensor, ...]:
+        """Return what :meth:`forward` returns, from what the branches returned, in their order."""
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """Return what the detector makes maps and scores of: the branches, joined."""
+        return self.join([branch(pixels) for branch in self.branches()])
