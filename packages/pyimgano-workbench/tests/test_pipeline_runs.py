@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pyimgano.cli.main import main
-from pyimgano.core.errors import CheckpointError, ConfigError
+from pyimgano.core.errors import CheckpointError, ConfigError, ImageError
 from pyimgano.core.files import load_json
 from pyimgano.core.images import read_image, write_png
 from pyimgano.workbench.config import RunConfigError, load_run_config
@@ -139,6 +139,29 @@ def test_a_run_killed_behind_its_fit_goes_on_with_the_fitted_pipeline(make_cells
     resumed = resume_run(left)
     for path in (whole.path / "categories").rglob("per_image.jsonl"):
         assert (resumed.path / path.relative_to(whole.path)).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("part", ["train", "validation"])
+def test_an_image_that_a_step_refuses_is_named(brick: Path, tmp_path: Path, part: str) -> None:
+    data = Path(shutil.copytree(brick, tmp_path / "data"))
+    good, rng = sorted((data / "brick").glob("*/good/*.png")), np.random.default_rng(0)
+    part_image = read_image(good[0]).astype(np.float64)
+    for path in good:  # one part in one place, but for one image that shows something else
+        write_png(np.clip(part_image + rng.normal(0.0, 2.0, part_image.shape), 0, 255).astype(np.uint8), path)
+    odd = data / "brick" / part / "good" / "007.png"
+    write_png(rng.integers(0, 256, (224, 224, 3), dtype=np.uint8), odd)
+    align = [{"name": "align", "params": {"motion": "shift", "min_correlation": 0.9}}]
+    config = config_of(
+        data,
+        tmp_path / "runs",
+        "odd",
+        model={"name": "pixel-gaussian"},
+        preprocess=align,
+        calibration__method="quantile",
+    )
+    with pytest.raises(ImageError, match="does not show what the template shows") as caught:
+        run_recipe(config)
+    assert str(caught.value.where).endswith(f"{part}/good/007.png")
 
 
 @pytest.mark.parametrize(

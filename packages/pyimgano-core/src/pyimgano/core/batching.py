@@ -17,7 +17,7 @@ from pyimgano.core.images import as_rgb8
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["ImageBatches", "read_ahead"]
+__all__ = ["ImageBatches", "read_ahead", "source_name"]
 
 
 def default_workers() -> int:
@@ -46,6 +46,17 @@ def read_ahead(
         for future in pending:
             future.cancel()
         pool.shutdown(wait=True)
+
+
+def source_name(images: Sequence[Any], index: int) -> str:
+    """Return what to call an image of a sequence in an error: its file where that is known, else ``image <index>``.
+
+    Nothing is decoded: a sequence that does so tells its files as ``sources``, of paths or of samples.
+    """
+    sources = getattr(images, "sources", images if isinstance(images, (list, tuple)) else None)
+    source = None if sources is None else sources[index]
+    source = getattr(source, "source", source)
+    return os.fspath(source) if isinstance(source, (str, os.PathLike)) else f"image {index}"
 
 
 class ImageBatches:
@@ -94,6 +105,8 @@ class ImageBatches:
             image = as_rgb8(self.X[index], where=f"image {index}")
             return image if self.prepare is None else self.prepare(image)
         except ImageError as error:
+            # What prepares an array does not know where it came from.
+            error.where = error.where or source_name(self.X, index)
             if self.keep_errors:
                 return error
             raise

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Union
 
-from pyimgano.core.batching import read_ahead
+from pyimgano.core.batching import read_ahead, source_name
 from pyimgano.core.creation import create_component, load_model
 from pyimgano.core.detector import Scores
 from pyimgano.core.errors import CheckpointError, ImageError, NotCalibratedError, PyimganoError
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     import numpy as np
 
 __all__ = ["Pipeline", "PreparedImage", "load_detector"]
+
+Step = tuple[str, Mapping[str, Any], Preprocess]
+"""Name, parameters and component of one step of the preprocessing."""
 
 FOLDER = "pipeline"
 
@@ -89,7 +92,7 @@ class Pipeline:
     def __init__(
         self,
         detector: Any,
-        steps: Sequence[tuple[str, Mapping[str, Any], Preprocess]] = (),
+        steps: Sequence[Step] = (),
         *,
         tiling: Optional[Tiling] = None,
         tiles_per_image: Optional[int] = None,
@@ -137,10 +140,12 @@ class Pipeline:
         prepare = getattr(self.detector, "prepare", None)
         return image if prepare is None else prepare(image)
 
-    def _preprocess(self, image: np.ndarray) -> tuple[np.ndarray, Optional[np.ndarray]]:
-        """Return the image after all steps, and where its pixels were; a step's own error names the step."""
+    def _preprocess(
+        self, image: np.ndarray, steps: Optional[Sequence[Step]] = None
+    ) -> tuple[np.ndarray, Optional[np.ndarray]]:
+        """Return the image after the steps, by default all, and where its pixels were; an error names the step."""
         moved: Optional[np.ndarray] = None
-        for name, _, step in self.steps:
+        for name, _, step in self.steps if steps is None else steps:
             try:
                 image, by_step = step(image)
             except ImageError as error:
@@ -180,9 +185,11 @@ class Pipeline:
 
         def load(index: int) -> np.ndarray:
             image = as_rgb8(X[index], where=f"image {index}")
-            for _, _, step in self.steps[:count]:
-                image, _ = step(image)
-            return image
+            try:
+                return self._preprocess(image, self.steps[:count])[0]
+            except ImageError as error:
+                error.where = error.where or source_name(X, index)
+                raise
 
         yield from read_ahead(load, len(X), ahead=4)
 
@@ -346,7 +353,11 @@ class _Preprocessed(Sequence[Any]):
     def __getitem__(self, index: Any) -> Any:
         require(not isinstance(index, slice), "index", index, "a whole number")
         image = as_rgb8(self._images[index], where=f"image {index}")
-        return self._pipeline._preprocess(image)[0]
+        try:
+            return self._pipeline._preprocess(image)[0]
+        except ImageError as error:
+            error.where = error.where or source_name(self._images, index)
+            raise
 
 
 def _after(first: np.ndarray, then: np.ndarray) -> np.ndarray:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import bisect
 import itertools
-import os
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Optional
 
-from pyimgano.core.batching import read_ahead
+from pyimgano.core.batching import read_ahead, source_name
 from pyimgano.core.errors import ImageError
 from pyimgano.core.parameters import require
 from pyimgano.core.seeding import generator
@@ -58,7 +57,7 @@ class TrainingTiles(Sequence[Any]):
             try:
                 grids = tiling.grids((int(shape[0]), int(shape[1])))
             except ImageError as error:
-                error.where = error.where or _name_of(images, index)
+                error.where = error.where or source_name(images, index)
                 raise
             total = sum(map(len, grids))
             chosen = None
@@ -101,10 +100,3 @@ class TrainingTiles(Sequence[Any]):
             while len(self._kept) > 1 and sum(one.nbytes for one in self._kept.values()) > KEPT:
                 self._kept.popitem(last=False)
         return image
-
-
-def _name_of(images: Sequence[Any], index: int) -> str:
-    """Return the file of an image, where the sequence knows it."""
-    sources = getattr(images, "sources", None)
-    source = None if sources is None else sources[index]
-    return str(source) if isinstance(source, (str, os.PathLike)) else f"image {index}"
