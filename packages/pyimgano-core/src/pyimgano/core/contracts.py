@@ -140,10 +140,16 @@ class Finetunable(Protocol):
 
 @runtime_checkable
 class Exportable(Protocol):
-    """A model that can leave Python."""
+    """A model that can leave Python: the whole fitted detector as one ONNX graph.
+
+    The graph takes one image, ``image`` (1, H, W, 3) uint8 RGB, of the size that it states, and gives ``score`` (1,)
+    float32 and, where the model has maps, ``map`` (1, h, w) float32: raw, as :meth:`Detector.infer` gives them. An
+    image is brought to that size by :func:`pyimgano.core.resizing.resize_image`, which the graph's property
+    ``pyimgano.resize`` = ``"area"`` says. Weights lie in the file itself.
+    """
 
     def export_onnx(self, directory: Union[str, os.PathLike[str]]) -> Path:
-        """Write the fitted detector as ONNX and return the file."""
+        """Write the fitted detector as ``model.onnx`` into ``directory`` (made when missing) and return the file."""
 
 
 @dataclass(frozen=True)
