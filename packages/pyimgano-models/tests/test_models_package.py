@@ -9,7 +9,8 @@ import pytest
 
 from pyimgano.core.parameters import describe_parameters
 from pyimgano.models import create_model, list_models, model_info
-from pyimgano.models.specs import COMPONENTS, MODELS
+from pyimgano.models.classical_specs import CLASSICAL_MODELS, FEATURES
+from pyimgano.models.specs import COMPONENTS, METHODS, MODELS
 
 OURS = {
     "anomaly-dino",
@@ -29,6 +30,17 @@ OURS = {
     "spade",
     "stfpm",
     "supersimplenet",
+}
+CLASSICAL = {
+    "sklearn-elliptic-envelope",
+    "sklearn-gaussian",
+    "sklearn-gaussian-mixture",
+    "sklearn-kernel-density",
+    "sklearn-local-outlier-factor",
+    "sklearn-nearest-neighbors",
+    "sklearn-one-class-svm",
+    "sklearn-pca",
+    "sklearn-sgd-one-class-svm",
 }
 
 
@@ -50,8 +62,9 @@ def _plain_environment():
 
 def test_the_models_and_feature_extractors_are_listed():
     assert {entry["name"] for entry in list_models()} >= OURS
-    assert {spec.name for spec in MODELS} == OURS
-    assert {spec.key for spec in COMPONENTS} == {
+    assert {spec.name for spec in METHODS} == OURS
+    assert {spec.name for spec in CLASSICAL_MODELS} == CLASSICAL
+    assert {spec.key for spec in COMPONENTS} == {f"features/{spec.name}" for spec in FEATURES} | {
         "features/efficientnet-lite0",
         "features/timm",
         "features/torchvision",
@@ -68,7 +81,7 @@ def test_every_factory_exists_documents_its_parameters_and_takes_no_unnamed_ones
     assert not kinds & {inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL}
 
 
-@pytest.mark.parametrize("name", sorted(OURS))
+@pytest.mark.parametrize("name", sorted(OURS | CLASSICAL))
 def test_every_model_is_made_with_its_defaults_and_says_what_they_are(name):
     info = model_info(name)
     assert info["available"]

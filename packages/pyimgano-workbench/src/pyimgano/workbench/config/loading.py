@@ -147,7 +147,7 @@ def _check_names(data: Mapping[str, Any], problems: list[ConfigProblem], *, chec
                 made.check_model(detector)
             except ParameterError as error:
                 problems += parameter_problems(("recipe_params",), error, data.get("recipe_params") or {})
-        _check_maps(model["name"], data, problems)
+        _check_maps(model["name"], detector, data, problems)
     if isinstance(calibration, dict):
         _check_calibration(calibration, problems)
     if isinstance(dataset, dict):
@@ -197,12 +197,12 @@ def _check_model(name: str, params: Any, problems: list[ConfigProblem]) -> Any:
     return None
 
 
-def _check_maps(name: str, data: Mapping[str, Any], problems: list[ConfigProblem]) -> None:
-    """Refuse what needs anomaly maps from a model that has none."""
+def _check_maps(name: str, model: Any, data: Mapping[str, Any], problems: list[ConfigProblem]) -> None:
+    """Refuse what needs anomaly maps from a model that has none; whether it has may depend on its parameters."""
     from pyimgano.core.registry import MODELS
 
     try:
-        has_maps = MODELS.get(name).spec.pixel_map
+        has_maps = MODELS.get(name).spec.pixel_map and getattr(model, "makes_maps", True)
     except PyimganoError:
         return  # told already
     if has_maps:
