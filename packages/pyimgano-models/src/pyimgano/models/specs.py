@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pyimgano.core.specs import ComponentSpec, ModelSpec, Requirement
 from pyimgano.models.classical_specs import CLASSICAL_MODELS, FEATURES
+from pyimgano.models.pyod_table import PYOD_MODELS
 
 __all__ = ["COMPONENTS", "METHODS", "MODELS"]
 
@@ -186,7 +187,7 @@ METHODS: tuple[ModelSpec, ...] = (
     ),
 )
 
-MODELS: tuple[ModelSpec, ...] = (*METHODS, *CLASSICAL_MODELS)
+MODELS: tuple[ModelSpec, ...] = (*METHODS, *CLASSICAL_MODELS, *PYOD_MODELS)
 
 COMPONENTS: tuple[ComponentSpec, ...] = (
     *FEATURES,
