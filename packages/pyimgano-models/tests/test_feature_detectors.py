@@ -322,3 +322,24 @@ def test_a_saved_detector_is_refused_where_its_features_are_others_now(tmp_path)
     (tmp_path / "detector.json").write_text(json.dumps(record), encoding="utf-8")
     with pytest.raises(CheckpointError, match="other features"):
         load_model("sklearn-gaussian", tmp_path)
+
+
+# -- the cache -------------------------------------------------------------------------------------------------------
+
+
+def test_cached_features_are_not_computed_again_and_give_the_same_scores(tmp_path, monkeypatch):
+    from pyimgano.core.cache import cache_dir
+    from pyimgano.models.descriptors.lbp import LocalBinaryPatterns
+
+    images = make_check_images()
+    expected = small("sklearn-gaussian").fit(images.train).decision_function(images.test)
+    monkeypatch.setenv("PYIMGANO_CACHE_DIR", str(tmp_path))
+    assert not (cache_dir() / "features").exists(), "a single fit leaves nothing on the disk"
+    monkeypatch.setenv("PYIMGANO_FEATURE_CACHE", "on")
+    first = small("sklearn-gaussian").fit(images.train).decision_function(images.test)
+    described = []
+    monkeypatch.setattr(LocalBinaryPatterns, "describe", lambda self, image: described.append(image))
+    again = small("sklearn-gaussian").fit(images.train).decision_function(images.test)
+    other = small("sklearn-nearest-neighbors").fit(images.train).decision_function(images.test)
+    assert not described
+    assert expected.tobytes() == first.tobytes() == again.tobytes() != other.tobytes()

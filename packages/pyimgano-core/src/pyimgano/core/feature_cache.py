@@ -27,7 +27,7 @@ from pyimgano.core.files import atomic_open, dump_json, dumps_json, sha256_bytes
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["FEATURE_CACHE", "FeatureCache", "feature_cache_limit", "open_feature_cache"]
+__all__ = ["FEATURE_CACHE", "FeatureCache", "count_damaged", "feature_cache_limit", "open_feature_cache"]
 
 FEATURE_CACHE = "PYIMGANO_FEATURE_CACHE"
 """Environment variable that switches the cache and bounds it."""
@@ -103,9 +103,7 @@ class FeatureCache:
         try:
             if not self.folder.is_dir():
                 self.folder.mkdir(parents=True, exist_ok=True)
-                dump_json(
-                    {"schema_version": 1, "features": self.facts}, self.folder.with_name(self.folder.name + ".json")
-                )
+                dump_json(self._description(), self.folder.with_name(self.folder.name + ".json"))
             with atomic_open(self._path(image), "wb") as stream:
                 stream.write(data)
         except (OSError, PyimganoError):
@@ -113,6 +111,10 @@ class FeatureCache:
         self._unseen = None if self._unseen is None else self._unseen + len(data)
         if self._unseen is None or self._unseen > self.limit // 16:
             self._trim()
+
+    def _description(self) -> dict[str, Any]:
+        name, version = str(self.facts.get("name")), str(self.facts.get("version"))
+        return {"schema_version": 1, "model": name, "version": version, "features": self.facts}
 
     def _path(self, image: np.ndarray) -> Path:
         import numpy as np
@@ -138,6 +140,11 @@ class FeatureCache:
             total -= size
             if total <= 0.9 * self.limit:
                 break
+
+
+def count_damaged(folder: Path) -> int:
+    """Return how many rows of a folder of the cache are not what was written."""
+    return sum(_unpacked(path.read_bytes()) is None for path in folder.iterdir() if not path.name.startswith("."))
 
 
 def _packed(features: np.ndarray) -> bytes:

@@ -152,7 +152,7 @@ PYOD_DETECTORS = (
         "linear",
         "refused",
         "random walks of self-representation",
-        why="it forgets what it was fitted on; beside the good images it scores defects below them, in seconds an image",
+        why="it forgets what it was fitted on; beside good images it scores defects below them, in seconds an image",
     ),
     PyodEntry("rod", "rod:ROD", "marginal", "beside", "rotations in three features", components=6),
     PyodEntry("sampling", "sampling:Sampling", "neighbours", "native", "distance to a sample"),
@@ -196,8 +196,7 @@ def _spec(entry: PyodEntry) -> ModelSpec:
     summary = f"PyOD's {entry.path.partition(':')[2]} on features: {entry.title}"
     return ModelSpec(
         f"pyod-{entry.name}",
-        f"PyOD's {entry.path.partition(':')[2]} on features: {entry.title}"
-        + ("; not for new images" if refused else ""),
+        summary + ("; not for new images" if refused else ""),
         f"pyimgano.models.pyod_detectors:{entry.name.replace('-', '_')}",
         (*tags, *(["transductive"] if refused else []), *(["slow"] if entry.slow else [])),
         (_PYOD, *entry.requires),
