@@ -16,7 +16,7 @@ import hashlib
 import io
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -27,7 +27,14 @@ from pyimgano.core.files import atomic_open, dump_json, dumps_json, sha256_bytes
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["FEATURE_CACHE", "FeatureCache", "count_damaged", "feature_cache_limit", "open_feature_cache"]
+__all__ = [
+    "FEATURE_CACHE",
+    "FeatureCache",
+    "count_damaged",
+    "feature_cache_limit",
+    "open_feature_cache",
+    "without_feature_cache",
+]
 
 FEATURE_CACHE = "PYIMGANO_FEATURE_CACHE"
 """Environment variable that switches the cache and bounds it."""
@@ -60,6 +67,20 @@ def open_feature_cache(facts: Mapping[str, Any]) -> Optional[FeatureCache]:
     """Return the cache of the features that ``facts`` describe, or None while it is off."""
     limit = feature_cache_limit()
     return FeatureCache(facts, limit) if limit else None
+
+
+@contextlib.contextmanager
+def without_feature_cache() -> Iterator[None]:
+    """Switch the cache off inside the block, for the features of detectors that are made or loaded in it."""
+    before = os.environ.get(FEATURE_CACHE)
+    os.environ[FEATURE_CACHE] = "off"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[FEATURE_CACHE]
+        else:
+            os.environ[FEATURE_CACHE] = before
 
 
 class FeatureCache:

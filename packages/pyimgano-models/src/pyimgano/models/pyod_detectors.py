@@ -227,9 +227,9 @@ def pyod_detector(entry: PyodEntry) -> type[FeatureDetector]:
 
 
 def _steps(entry: PyodEntry) -> tuple[Any, ...]:
-    if entry.components:
-        return "standardise", {"name": "pca", "params": {"components": entry.components}}
-    return MARGINAL_STEPS if entry.family in ("marginal", "isolation") else DEFAULT_STEPS
+    if entry.steps:
+        return entry.steps
+    return MARGINAL_STEPS if entry.family == "marginal" or entry.name == "iforest" else DEFAULT_STEPS
 
 
 def __getattr__(name: str) -> type[FeatureDetector]:

@@ -18,6 +18,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from pyimgano.core.specs import ModelSpec, Requirement
 
@@ -53,9 +54,9 @@ class PyodEntry:
         Beyond PyOD.
     slow : bool
         A default fit on 200 images takes more than about 10 s on one core, or scoring one more than 0.2 s.
-    components : int
-        Principal components that features are brought to unless ``steps`` says otherwise, where the method's time or
-        its need of images grows fast with their number; 0: the default of its family.
+    steps : tuple
+        Default of the parameter ``steps``, where the method's time, or the images that it needs, grow fast with the
+        number of features; empty: the default of its family.
     """
 
     name: str
@@ -66,9 +67,16 @@ class PyodEntry:
     why: str = ""
     requires: tuple[Requirement, ...] = ()
     slow: bool = False
-    components: int = 0
+    steps: tuple[Any, ...] = ()
 
 
+def _reduced(step: str, parameter: str, number: int) -> tuple[Any, ...]:
+    return "standardise", {"name": step, "params": {parameter: number}}
+
+
+_FEW = _reduced("project", "dimension", 32)
+_VERY_FEW = _reduced("project", "dimension", 6)
+_COMPONENTS = _reduced("pca", "components", 8)
 _GRAPH = "takes the nodes of a graph"
 _SERIES = "takes a series in time, whose rows follow each other"
 
@@ -82,7 +90,7 @@ PYOD_DETECTORS = (
     PyodEntry("audio-ae", "audio_ae:AudioAE", "audio", "not-applicable", why="takes sound"),
     PyodEntry("auto-encoder", "auto_encoder:AutoEncoder", "deep", "native", "autoencoder", requires=(_TORCH,)),
     PyodEntry("cblof", "cblof:CBLOF", "neighbours", "native", "clustering-based local outlier factor"),
-    PyodEntry("cd", "cd:CD", "linear", "beside", "Cook's distance", components=16),
+    PyodEntry("cd", "cd:CD", "linear", "beside", "Cook's distance", steps=_FEW),
     PyodEntry("cof", "cof:COF", "neighbours", "beside", "connectivity-based outlier factor"),
     PyodEntry("copod", "copod:COPOD", "marginal", "single", "copula-based outlier detection"),
     PyodEntry("deep-svdd", "deep_svdd:DeepSVDD", "deep", "native", "Deep SVDD", requires=(_TORCH,)),
@@ -131,7 +139,7 @@ PYOD_DETECTORS = (
     PyodEntry("lscp", "lscp:LSCP", "ensemble", "native", "locally selected detectors", requires=(_COMBO,)),
     PyodEntry("lunar", "lunar:LUNAR", "deep", "native", "graph network of distances", requires=(_TORCH,), slow=True),
     PyodEntry("mad", "mad:MAD", "marginal", "not-applicable", why="takes one feature"),
-    PyodEntry("mcd", "mcd:MCD", "density", "native", "minimum covariance determinant", components=16),
+    PyodEntry("mcd", "mcd:MCD", "density", "native", "minimum covariance determinant", steps=_FEW),
     PyodEntry(
         "mo-gaal", "mo_gaal:MO_GAAL", "deep", "native", "several generators and a discriminator", requires=(_TORCH,)
     ),
@@ -145,7 +153,7 @@ PYOD_DETECTORS = (
     PyodEntry("guide", "pyg_guide:GUIDE", "graph", "not-applicable", why=_GRAPH),
     PyodEntry("radar", "pyg_radar:Radar", "graph", "not-applicable", why=_GRAPH),
     PyodEntry("scan", "pyg_scan:SCAN", "graph", "not-applicable", why=_GRAPH),
-    PyodEntry("qmcd", "qmcd:QMCD", "density", "native", "quasi-Monte-Carlo discrepancy"),
+    PyodEntry("qmcd", "qmcd:QMCD", "density", "native", "quasi-Monte-Carlo discrepancy", steps=_COMPONENTS),
     PyodEntry(
         "rgraph",
         "rgraph:RGraph",
@@ -154,7 +162,7 @@ PYOD_DETECTORS = (
         "random walks of self-representation",
         why="it forgets what it was fitted on; beside good images it scores defects below them, in seconds an image",
     ),
-    PyodEntry("rod", "rod:ROD", "marginal", "beside", "rotations in three features", components=6),
+    PyodEntry("rod", "rod:ROD", "marginal", "beside", "rotations in three features", steps=_VERY_FEW),
     PyodEntry("sampling", "sampling:Sampling", "neighbours", "native", "distance to a sample"),
     PyodEntry("so-gaal", "so_gaal:SO_GAAL", "deep", "native", "a generator and a discriminator", requires=(_TORCH,)),
     PyodEntry(

@@ -50,7 +50,7 @@ class GaussianRows(RowEstimator):
             raise ParameterError(
                 f"covariance = 'mcd': {len(rows)} rows of {rows.shape[1]} features have no determinant to minimise",
                 allowed=f"at most {max(1, len(rows) // 3)} features",
-                hint='steps = ["standardise", {"name": "pca", "params": {"components": 16}}]',
+                hint='steps = ["standardise", {"name": "project", "params": {"dimension": 16}}]',
             )
         if self.covariance == "mcd":
             estimator = covariance.MinCovDet(support_fraction=self.support_fraction, random_state=seed)
@@ -84,7 +84,7 @@ class EllipticRows(GaussianRows):
         The share of the rows that are taken for good; default: scikit-learn's.
     """
 
-    steps = ("standardise", {"name": "pca", "params": {"components": 16}})
+    steps = ("standardise", {"name": "project", "params": {"dimension": 32}})
 
     def __init__(self, support_fraction: Optional[float] = None) -> None:
         super().__init__("mcd", support_fraction)

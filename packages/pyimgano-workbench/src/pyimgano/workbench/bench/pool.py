@@ -9,7 +9,7 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Optional
 
 from pyimgano.workbench.bench.matrix import Cell
@@ -25,9 +25,9 @@ class _Worker:
     One thread asks; another may stop it meanwhile, which that thread sees as the death of the process.
     """
 
-    def __init__(self, threads: Optional[int]) -> None:
+    def __init__(self, threads: Optional[int], environment: Mapping[str, str]) -> None:
         # `python -m` would look for modules in the current folder first: a torch.py of the user's own must not be met.
-        self._environment = {**os.environ, "PYTHONSAFEPATH": "1"}
+        self._environment = {**environment, **os.environ, "PYTHONSAFEPATH": "1"}
         if threads is not None:
             for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
                 self._environment.setdefault(name, str(threads))
@@ -107,7 +107,13 @@ def _next(ended: queue.SimpleQueue[tuple[Cell, Row]]) -> tuple[Cell, Row]:
             pass
 
 
-def run_cells(cells: Sequence[Cell], done: Callable[[Cell, Row], None], *, jobs: int = 1) -> None:
+def run_cells(
+    cells: Sequence[Cell],
+    done: Callable[[Cell, Row], None],
+    *,
+    jobs: int = 1,
+    environment: Optional[Mapping[str, str]] = None,
+) -> None:
     """Run cells and tell of each when it has ended, in the order in which they end.
 
     Parameters
@@ -118,6 +124,8 @@ def run_cells(cells: Sequence[Cell], done: Callable[[Cell, Row], None], *, jobs:
         ``done(cell, {"row": …} or {"error": …})``, called in the caller's thread.
     jobs : int
         Number of processes. With more than one, each gets its share of the cores.
+    environment : mapping of str to str, optional
+        Variables for the processes; what is set already is left as it is.
 
     Notes
     -----
@@ -129,7 +137,7 @@ def run_cells(cells: Sequence[Cell], done: Callable[[Cell, Row], None], *, jobs:
         waiting.put(cell)
     count = max(1, min(jobs, len(cells)))
     threads = max(1, (os.cpu_count() or 1) // count) if count > 1 else None
-    workers = [_Worker(threads) for _ in range(count)]
+    workers = [_Worker(threads, environment or {}) for _ in range(count)]
 
     def serve(worker: _Worker) -> None:
         while True:

@@ -15,7 +15,7 @@ import sys
 import threading
 from typing import Any
 
-from pyimgano.core.errors import PyimganoError
+from pyimgano.core.errors import MissingDependencyError, PyimganoError, WeightsError
 
 __all__ = ["main"]
 
@@ -47,6 +47,9 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
 
     try:
         return {"row": measure_cell(RunConfig.model_validate(request["config"]))}
+    except (MissingDependencyError, WeightsError) as error:
+        hint = f" ({error.hint.splitlines()[0]})" if error.hint else ""
+        return {"error": f"{type(error).__name__}: {error.message}{hint}", "skipped": True}
     except PyimganoError as error:
         return {"error": f"{type(error).__name__}: {error.message}"}
     except Exception as error:  # whatever a model raises: it is this cell's result, told with its place
