@@ -243,7 +243,7 @@ class FeatureDetector(BaseDetector):
 def _common(steps: tuple[Any, ...]) -> list[inspect.Parameter]:
     """Return the parameters that all detectors on features have."""
     values: dict[str, tuple[Any, str]] = {
-        "features": (DEFAULT_FEATURES, "FeatureNames"),
+        "features": (DEFAULT_FEATURES, "str | Mapping | Sequence"),
         "steps": (steps, "Sequence[str | Mapping]"),
         "input_size": (224, "Union[int, Sequence[int]]"),
         "level": ("image", "str"),
