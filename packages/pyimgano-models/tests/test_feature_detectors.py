@@ -213,7 +213,7 @@ def test_a_projection_keeps_distances_about_and_follows_the_seed():
         ({"features": 3}, ParameterError, "a list of these"),
         ({"steps": ["whiten"]}, ParameterError, "pca, project, standardise"),
         ({"steps": [{"name": "pca", "params": {"components": 0}}]}, ParameterError, "components = 0"),
-        ({"level": "pixel"}, ParameterError, "image, patch"),
+        ({"level": "pixel"}, ParameterError, "image, patch, position"),
         ({"n_neighbors": 0}, ParameterError, "n_neighbors = 0"),
         ({"n_neighbours": 3}, ParameterError, "'n_neighbors'"),
         ({"top_fraction": 2}, ParameterError, "a fraction in [0, 1]"),
@@ -257,7 +257,7 @@ def test_all_patches_are_taken_when_there_are_no_more():
     images = make_check_images()
     detector = create_model("sklearn-nearest-neighbors", **{**PATCHES, "max_patches": 10**6}, steps=[])
     detector.fit(images.train[:3])
-    assert len(detector._get_state()[0]["estimator.rows"]) == 3 * 8 * 8
+    assert len(detector._get_state()[0]["estimator0.rows"]) == 3 * 8 * 8
 
 
 def test_the_image_score_is_the_highest_patch_score_or_the_mean_of_the_highest():
@@ -277,6 +277,29 @@ def test_a_map_is_highest_where_the_defect_lies():
     row, column = np.unravel_index(found.argmax(), found.shape)
     assert 40 * 64 / 72 <= row <= 60 * 64 / 72
     assert 10 * 64 / 72 <= column <= 30 * 64 / 72
+
+
+def test_a_detector_for_every_position_keeps_the_contract():
+    for name in ("sklearn-gaussian", "sklearn-nearest-neighbors"):
+        check_detector(lambda name=name: create_model(name, **{**PATCHES, "level": "position"}), batch_tolerance=0.0)
+
+
+def test_what_is_good_elsewhere_is_a_defect_for_a_position_and_none_for_a_patch():
+    rng = np.random.default_rng(0)
+
+    def part(swapped):
+        image = rng.normal(60, 3, (64, 64, 3))
+        image[:, :16] += 120
+        image[:, 32:48] += 120
+        return np.clip(image[:, ::-1] if swapped else image, 0, 255).astype(np.uint8)
+
+    train, same, swapped = [part(False) for _ in range(20)], [part(False) for _ in range(4)], [part(True)]
+    scores = {}
+    for level in ("patch", "position"):
+        model = create_model("sklearn-nearest-neighbors", **{**PATCHES, "level": level, "top_fraction": 1.0}, steps=[])
+        scores[level] = model.fit(train).decision_function([*same, *swapped])
+    assert scores["position"][4] > 10 * scores["position"][:4].max()
+    assert scores["patch"][4] < 1.5 * scores["patch"][:4].max()
 
 
 # -- features that are not finite, and saving ------------------------------------------------------------------------

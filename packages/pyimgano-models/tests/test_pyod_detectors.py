@@ -202,7 +202,7 @@ def test_the_seed_decides_what_is_drawn_by_lot(images):
 def test_a_detector_that_scores_otherwise_when_fitted_again_is_refused(images, tmp_path):
     create_model("pyod-knn", **TINY).fit(images.train).save(tmp_path)
     arrays, record = read_state(tmp_path)
-    arrays["estimator.probes"] = arrays["estimator.probes"] * 1.01
+    arrays["estimator0.probes"] = arrays["estimator0.probes"] * 1.01
     write_state(tmp_path, arrays, {k: v for k, v in record.items() if k not in ("schema_version", "state_sha256")})
     with pytest.raises(CheckpointError, match="fitted again on the saved features"):
         load_model("pyod-knn", tmp_path)

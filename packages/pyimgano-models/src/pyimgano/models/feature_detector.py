@@ -19,6 +19,7 @@ from pyimgano.models.backbone_detector import is_real, is_whole
 from pyimgano.models.feature_steps import FeatureSteps
 from pyimgano.models.image_features import FeatureNames, ImageFeatures, check_features, check_finite
 from pyimgano.models.parallel import one_blas_thread
+from pyimgano.models.patches import gather_patches
 from pyimgano.models.resizing import check_size, resize_image
 
 __all__ = ["DEFAULT_FEATURES", "DEFAULT_STEPS", "MARGINAL_STEPS", "FeatureDetector", "RowEstimator", "detector_class"]
@@ -27,7 +28,7 @@ DEFAULT_FEATURES = ("colour", "lbp", "hog")
 DEFAULT_STEPS = ("standardise", "project")
 MARGINAL_STEPS = ("standardise", "pca")
 """For estimators that look at one feature at a time: a random mixture of features says little by itself."""
-LEVELS = ("image", "patch")
+LEVELS = ("image", "patch", "position")
 
 
 class RowEstimator(ABC):
@@ -79,16 +80,18 @@ class FeatureDetector(BaseDetector):
         :mod:`pyimgano.models.feature_steps`.
     input_size : int or (int, int)
         Side, or (height, width), that images are brought to before they are described.
-    level : {"image", "patch"}
-        Whether a row is an image, or a patch; patches make maps, and take features that describe patches.
+    level : {"image", "patch", "position"}
+        Whether a row is an image, or a patch; patches make maps, and take features that describe patches. With
+        ``"position"`` every position of the grid has an estimator of its own, fitted on the patches there: for aligned
+        parts.
     max_patches : int
         With ``level="patch"``: as many patches of the good images are fitted on, drawn by lot by the seed from all of
-        them, without repetition; all when there are no more.
+        them, without repetition; all when there are no more. With ``"position"`` the steps are fitted on so many.
     top_fraction : float
-        With ``level="patch"``: the image score is the mean of this fraction of the highest patch scores; 0: the
+        With maps: the image score is the mean of this fraction of the highest patch scores; 0: the
         highest.
     map_sigma : float
-        With ``level="patch"``: standard deviation of a Gaussian blur of the map, in pixels of ``input_size``.
+        With maps: standard deviation of a Gaussian blur of the map, in pixels of ``input_size``.
     seed : int
         Of all that is drawn by lot.
 
@@ -128,18 +131,18 @@ class FeatureDetector(BaseDetector):
         FeatureSteps(self.steps)
         estimator = self._make_estimator()
         estimator.validate()
-        if self.level == "patch" and estimator.one_row:
+        if self.level != "image" and estimator.one_row:
             raise ParameterError(
-                "level = 'patch': it scores one row at a time, against all that it was fitted on, and an image has "
-                "hundreds of patches",
+                f"level = {self.level!r}: it scores one row at a time, against all that it was fitted on, and an image "
+                "has hundreds of patches",
                 where=type(self).__name__,
                 allowed="level = 'image'",
             )
 
     @property
     def makes_maps(self) -> bool:  # type: ignore[override]
-        """Whether there are anomaly maps: with ``level="patch"``."""
-        return self.level == "patch"
+        """Whether there are anomaly maps: at any level but that of images."""
+        return self.level != "image"
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
         """Resize one RGB uint8 image to ``input_size``."""
@@ -154,12 +157,23 @@ class FeatureDetector(BaseDetector):
 
     def _fit(self, images: ImageBatches) -> None:
         self._image_features = ImageFeatures(self.features)
-        rows = self._gather_images(images) if self.level == "image" else self._gather_patches(images)
         self._steps = FeatureSteps(self.steps)
+        if self.level == "position":
+            positions = self._gather_positions(images)
+            flat = positions.reshape(-1, positions.shape[-1])
+            rows = flat[self._drawn(len(flat))]
+        else:
+            rows = self._gather_images(images) if self.level == "image" else self._gather_patches(images)
         with one_blas_thread():
             values = self._steps.fit(rows, self._image_features.blocks, self.seed)
-            self._estimator = self._make_estimator()
-            self._estimator.fit(values, self._row_seed())
+            parts = [values]
+            if self.level == "position":
+                parts = [self._steps.apply(positions[:, index]) for index in range(positions.shape[1])]
+            self._estimators = []
+            for part in parts:
+                estimator = self._make_estimator()
+                estimator.fit(part, self._row_seed())
+                self._estimators.append(estimator)
         self.features_facts_ = self._image_features.facts
 
     def _gather_images(self, images: ImageBatches) -> np.ndarray:
@@ -171,6 +185,20 @@ class FeatureDetector(BaseDetector):
             found.append(rows)
         return np.concatenate(found)
 
+    def _gather_positions(self, images: ImageBatches) -> np.ndarray:
+        """Return the patches of all images by position, (N, P, D) float32."""
+        assert self._image_features is not None
+        grids = gather_patches(images, self._image_features.describe_patches)
+        check_finite(grids, images.X, 0)
+        return grids.reshape(len(grids), -1, grids.shape[-1])
+
+    def _drawn(self, total: int) -> np.ndarray:
+        """Return which of so many patches are fitted on, ascending."""
+        if total <= self.max_patches:
+            return np.arange(total)
+        drawn = generator(self.seed, "patches").choice(total, self.max_patches, replace=False)
+        return np.sort(drawn)
+
     def _gather_patches(self, images: ImageBatches) -> np.ndarray:
         """Return the patches that are fitted on: drawn before any is described, so that only they are kept."""
         assert self._image_features is not None
@@ -181,11 +209,7 @@ class FeatureDetector(BaseDetector):
             check_finite(grid, images.X, seen)
             positions = grid.shape[1] * grid.shape[2]
             if chosen is None:
-                total = positions * len(images)
-                chosen = np.arange(total)
-                if total > self.max_patches:
-                    drawn = generator(self.seed, "patches").choice(total, self.max_patches, replace=False)
-                    chosen = np.sort(drawn)
+                chosen = self._drawn(positions * len(images))
             first, last = np.searchsorted(chosen, [seen * positions, (seen + len(batch)) * positions])
             found.append(grid.reshape(-1, grid.shape[-1])[chosen[first:last] - seen * positions])
             seen += len(batch)
@@ -209,18 +233,26 @@ class FeatureDetector(BaseDetector):
         if not np.isfinite(rows).all():
             return np.full(len(rows), np.nan)
         values = self._steps.apply(rows)
-        if self._estimator.one_row:
-            return np.concatenate([self._estimator.score(value[None]) for value in values])
-        return np.asarray(self._estimator.score(values), dtype=np.float64)
+        first = self._estimators[0]
+        if self.level == "position":
+            return np.concatenate([own.score(row[None]) for own, row in zip(self._estimators, values)])
+        if first.one_row:
+            return np.concatenate([first.score(row[None]) for row in values])
+        return np.asarray(first.score(values), dtype=np.float64)
 
     def _top(self, grid: np.ndarray) -> float:
         count = max(1, round(self.top_fraction * grid.size))
         return float(np.sort(grid, axis=None)[grid.size - count :].mean())
 
     def _get_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        arrays, facts = self._estimator.get_state()
-        own = {f"estimator.{name}": array for name, array in arrays.items()}
-        return {**self._steps.arrays(), **own}, {"features": self.features_facts_, "estimator": facts}
+        states = [estimator.get_state() for estimator in self._estimators]
+        own = {
+            f"estimator{index}.{name}": array
+            for index, (arrays, _) in enumerate(states)
+            for name, array in arrays.items()
+        }
+        facts = {"features": self.features_facts_, "estimators": [facts for _, facts in states]}
+        return {**self._steps.arrays(), **own}, facts
 
     def _set_state(self, arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> None:
         self._image_features = ImageFeatures(self.features)
@@ -233,11 +265,17 @@ class FeatureDetector(BaseDetector):
         self.features_facts_ = now
         self._steps = FeatureSteps(self.steps)
         self._steps.restore(arrays)
-        self._estimator = self._make_estimator()
-        head = "estimator."
-        own = {name[len(head) :]: array for name, array in arrays.items() if name.startswith(head)}
+        own: list[dict[str, np.ndarray]] = [{} for _ in facts["estimators"]]
+        for key, array in arrays.items():
+            head, _, name = key.partition(".")
+            if head.startswith("estimator"):
+                own[int(head[len("estimator") :])][name] = array
+        self._estimators = []
         with one_blas_thread():
-            self._estimator.set_state(own, facts["estimator"], self._row_seed())
+            for part, learned in zip(own, facts["estimators"]):
+                estimator = self._make_estimator()
+                estimator.set_state(part, learned, self._row_seed())
+                self._estimators.append(estimator)
 
 
 def _common(steps: tuple[Any, ...]) -> list[inspect.Parameter]:
