@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import warnings
 from typing import ClassVar
 
@@ -366,3 +369,13 @@ def test_cached_features_are_not_computed_again_and_give_the_same_scores(tmp_pat
     other = small("sklearn-nearest-neighbors").fit(images.train).decision_function(images.test)
     assert not described
     assert expected.tobytes() == first.tobytes() == again.tobytes() != other.tobytes()
+
+
+def test_features_without_deep_learning_import_no_deep_learning_library():
+    code = (
+        "import sys, numpy as np; from pyimgano.core.creation import create_model\n"
+        "images = list(np.random.default_rng(0).integers(0, 256, (6, 64, 64, 3), dtype=np.uint8))\n"
+        "create_model('sklearn-pca', input_size=64).fit(images).decision_function(images)\n"
+        "assert not {'torch', 'onnxruntime', 'timm', 'pyod'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYIMGANO_PLUGINS": "none"})
