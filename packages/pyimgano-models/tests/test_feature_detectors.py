@@ -1,4 +1,4 @@
-"""Detectors on feature vectors: the contract, scikit-learn's own scores, steps, patches, saving. About 15 s."""
+"""Detectors on feature vectors: the contract, scikit-learn's own scores, steps, patches, saving. About 25 s."""
 
 from __future__ import annotations
 
