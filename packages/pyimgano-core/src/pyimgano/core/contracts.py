@@ -23,6 +23,7 @@ __all__ = [
     "Exportable",
     "FeatureExtractor",
     "Finetunable",
+    "ImageDescriber",
     "Recipe",
     "Sample",
     "Samples",
@@ -72,6 +73,31 @@ class FeatureExtractor(Protocol):
 
     def extract(self, batch: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         """Return layer → (N, C, h, w) float32 for prepared images. A row does not depend on the rest of the batch."""
+
+
+@runtime_checkable
+class ImageDescriber(Protocol):
+    """Features of whole images: a component of the kind ``features`` that detectors on feature vectors take by name.
+
+    One that describes patches as well has ``describe_patches_batch(batch) -> (N, h, w, D) float32``.
+
+    Attributes
+    ----------
+    name : str
+        Of the component.
+    facts : mapping
+        All that decides the features beyond the image, JSON-friendly: the parameters, a version that is raised when
+        the numbers change, the checksum of weights. It is part of the key of what is cached, and saved with a detector.
+    """
+
+    name: str
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """See the attributes."""
+
+    def describe_batch(self, batch: Sequence[np.ndarray]) -> np.ndarray:
+        """Return the features of images of one size, (H, W, 3) uint8: (N, D) float32; a row depends on its image."""
 
 
 @runtime_checkable
