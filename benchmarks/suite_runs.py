@@ -1,8 +1,8 @@
-"""``python -m benchmarks.suite_runs``: the suite ``cpu`` on ELPV mono cells, one split a seed, kept as one leaderboard.
+"""``python -m benchmarks.suite_runs``: the suite ``cpu`` on ELPV mono cells, one split a seed, as one leaderboard.
 
-Each split is written and benchmarked by the commands that a user has: ``pyimgano demo --data elpv`` takes its cells in the
-same way, and ``pyimgano benchmark --suite cpu`` makes the rows. What is kept, ``benchmarks/classical/elpv-cpu.csv``, are the
-rows of all splits; ``tools/write_models_page.py`` makes a table of them. Interrupted, it goes on where it was.
+Each split is written and benchmarked by the commands that a user has: ``pyimgano demo --data elpv`` takes its cells in
+the same way, and ``pyimgano benchmark --suite cpu`` makes the rows. What is kept, ``benchmarks/classical/elpv-cpu.csv``,
+are the rows of all splits; ``tools/write_models_page.py`` makes a table of them. Interrupted, it goes on where it was.
 """
 
 from __future__ import annotations
