@@ -10,7 +10,7 @@ import pytest
 
 from pyimgano.core import __version__
 
-WORKFLOW = ("demo", "init", "synthesize", "train", "benchmark", "robust-benchmark", "infer", "runs")
+WORKFLOW = ("demo", "init", "synthesize", "train", "benchmark", "robust-benchmark", "infer", "runs", "export", "bundle")
 CATALOGUE = ("models", "recipes", "datasets", "augment", "components", "plugins")
 ALIASES = {
     "train": "pyimgano-train",

@@ -30,7 +30,18 @@ _OWN = {
 }
 
 PANELS = {
-    "Workflow": ("demo", "init", "synthesize", "train", "benchmark", "robust-benchmark", "infer", "runs"),
+    "Workflow": (
+        "demo",
+        "init",
+        "synthesize",
+        "train",
+        "benchmark",
+        "robust-benchmark",
+        "infer",
+        "runs",
+        "export",
+        "bundle",
+    ),
     "Catalogue": ("models", "recipes", "datasets", "augment", "components", "plugins"),
     "Environment": ("doctor", "cache", "schema"),
 }
