@@ -5,7 +5,9 @@ Listings come by here for :mod:`pyimgano.workbench.specs`, so nothing is importe
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pyimgano.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from pyimgano.workbench.bundle.bundle import Bundle, load_bundle
@@ -13,12 +15,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Bundle", "Inspection", "load_bundle"]
 
-_PLACES = {"Bundle": "bundle", "load_bundle": "bundle", "Inspection": "inspection"}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _PLACES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"pyimgano.workbench.bundle.{_PLACES[name]}"), name)
+__getattr__ = lazy_exports(
+    __name__, {"Bundle": "bundle.bundle", "Inspection": "bundle.inspection", "load_bundle": "bundle.bundle"}
+)

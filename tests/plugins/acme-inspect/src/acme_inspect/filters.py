@@ -76,7 +76,6 @@ class FilterBank(BaseDetector):
     def export_onnx(self, directory: Union[str, os.PathLike[str]]) -> Path:
         """Write the whole detector as one graph; see :class:`pyimgano.core.contracts.Exportable`."""
         try:
-            import onnx
             from onnx import TensorProto, helper, numpy_helper
         except ImportError as error:
             raise MissingDependencyError("the export needs 'onnx'", hint="pip install onnx") from error

@@ -11,7 +11,6 @@ from pyimgano.workbench.bundle.contents import BundleContents
 from pyimgano.workbench.bundle.manifest import GRAPH
 from pyimgano.workbench.bundle.names import BUNDLE_JSON, CALIBRATION_CARD, GRAPH_FILE
 from pyimgano.workbench.inference.artifact_models import ArtifactModels
-from pyimgano.workbench.pipeline import load_detector, with_surroundings
 
 __all__ = ["BUNDLE_SCHEMA", "BundleModels", "check_bundle_json"]
 
@@ -68,12 +67,20 @@ class BundleModels(ArtifactModels):
         return self.contents.folder / str(entry["folder"])
 
     def _load_detector(self, folder: Path) -> Any:
+        # Late: most graphs stand alone, and what is imported is waited for.
         if self.contents.manifest.kind != GRAPH:
+            from pyimgano.workbench.pipeline import load_detector
+
             return load_detector(self.model, folder)
         from pyimgano.workbench.bundle.graph_detector import GraphDetector
 
         name = (folder / GRAPH_FILE).relative_to(self.contents.folder).as_posix()
-        return with_surroundings(GraphDetector(folder / GRAPH_FILE, name=f"{self.contents.path}: {name}"), folder)
+        graph = GraphDetector(folder / GRAPH_FILE, name=f"{self.contents.path}: {name}")
+        if all(path.is_file() for path in folder.iterdir()):
+            return graph
+        from pyimgano.workbench.pipeline import with_surroundings
+
+        return with_surroundings(graph, folder)
 
     def _damaged(self, message: str, where: Optional[str]) -> CheckpointError:
         return CheckpointError(message, where=where)

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Callable, Optional, Protocol
 
 from pyimgano.core.errors import PyimganoError
-from pyimgano.workbench.inference.fitted import FittedCategory
+from pyimgano.workbench.inference.category import FittedCategory
 from pyimgano.workbench.inference.sources import Source
 from pyimgano.workbench.records import PredictionRecord
-from pyimgano.workbench.render import PictureWriter
+from pyimgano.workbench.render.pictures import PictureWriter
 from pyimgano.workbench.scoring import ScoredImage
 
 __all__ = ["Summary", "Writer", "predict_stream", "write_predictions"]
