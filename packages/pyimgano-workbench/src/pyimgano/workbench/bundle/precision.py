@@ -87,13 +87,24 @@ def _quantised(graph: Path, images: Optional[Callable[[], Iterable[np.ndarray]]]
             str(graph),
             str(target),
             _Reader(images()),
+            nodes_to_exclude=_kept(onnx.load_model(graph)),
             quant_format=quantization.QuantFormat.QDQ,
             op_types_to_quantize=list(CONVOLUTIONS),
             per_channel=True,
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
+            reduce_range=True,  # weights of 7 bits: without it, processors without VNNI saturate, and give other scores
         )
         return onnx.load_model(target)
+
+
+def _kept(model: Any) -> list[str]:
+    """Return the convolution that stays as it is: the first, which sees pixels, where there are others.
+
+    With PatchCore on EfficientNet-Lite0 and solar cells, 8 bits there cost AUROC 1.0 → 0.70; without, it stays 1.0.
+    """
+    names = [str(node.name) for node in model.graph.node if node.op_type in CONVOLUTIONS]
+    return names[:1] if len(names) > 1 and names[0] else []
 
 
 class _Reader:
