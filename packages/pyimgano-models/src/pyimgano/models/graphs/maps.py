@@ -12,7 +12,7 @@ __all__ = ["RenderedMap"]
 
 
 class RenderedMap(nn.Module):
-    """Interpolation and smoothing as two products with constant matrices: (1, h, w) to (1, height, width).
+    """Interpolation and smoothing as two products with constant matrices: (h w,) patch scores to (1, height, width).
 
     Parameters
     ----------
@@ -30,12 +30,13 @@ class RenderedMap(nn.Module):
         self, grid: tuple[int, int], size: tuple[int, int], *, sigma: float, interpolation: str = "bilinear"
     ) -> None:
         super().__init__()
+        self.grid = grid
         rows, columns = (
             axis_matrix(source, target, sigma, interpolation).astype(np.float32) for source, target in zip(grid, size)
         )
         self.register_buffer("rows", torch.from_numpy(rows))
         self.register_buffer("columns", torch.from_numpy(np.ascontiguousarray(columns.T)))
 
-    def forward(self, grid: Tensor) -> Tensor:
+    def forward(self, scores: Tensor) -> Tensor:
         """Return the map."""
-        return torch.matmul(torch.matmul(self.rows, grid), self.columns)
+        return torch.matmul(torch.matmul(self.rows, scores.reshape(1, *self.grid)), self.columns)

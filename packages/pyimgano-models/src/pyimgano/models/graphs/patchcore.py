@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from pyimgano.models.graphs.maps import RenderedMap
 from pyimgano.models.graphs.nearest import NearestRows
-from pyimgano.models.graphs.patches import LocallyAwarePatches
+from pyimgano.models.graphs.patches import LocallyAwarePatches, as_rows
 
 __all__ = ["PatchCoreGraph"]
 
@@ -37,15 +37,13 @@ class PatchCoreGraph(nn.Module):
 
     def forward(self, layers: list[Tensor]) -> tuple[Tensor, Tensor]:
         """Return (1,) and (1, height, width)."""
-        patches = self.patches(layers)
-        _, dimension, height, width = patches.shape
-        vectors = patches.reshape(dimension, height * width).T
+        vectors = as_rows(self.patches(layers))
         squared, rows = self.nearest(vectors)
         distances = squared.sqrt()
         score, worst = distances.max(dim=0, keepdim=True)
         if self.weighted:
             score = score * self._weight(vectors[worst], score, rows[worst])
-        return score, self.renderer(distances.reshape(1, height, width))
+        return score, self.renderer(distances)
 
     def _weight(self, patch: Tensor, distance: Tensor, row: Tensor) -> Tensor:
         """Return the weight of equation 7; see :class:`~pyimgano.models.patchcore.PatchCore`."""

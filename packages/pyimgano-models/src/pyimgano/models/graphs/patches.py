@@ -11,13 +11,18 @@ from torch.nn import functional
 
 from pyimgano.models.resampling import nearest_indices
 
-__all__ = ["AlignedPatches", "LocallyAwarePatches", "UnitVectors", "finest_grid"]
+__all__ = ["AlignedPatches", "LocallyAwarePatches", "UnitVectors", "as_rows"]
 
 
-def finest_grid(layers: Sequence[Tensor]) -> tuple[int, int]:
+def _finest_grid(layers: Sequence[Tensor]) -> tuple[int, int]:
     """Return (h, w) of the layer with the most positions, (1, C, h, w) each."""
     height, width = max((layer.shape[2:] for layer in layers), key=lambda shape: int(shape[0]) * int(shape[1]))
     return int(height), int(width)
+
+
+def as_rows(patches: Tensor) -> Tensor:
+    """Return the vectors of (1, D, h, w) patches as (h w, D)."""
+    return patches.flatten(2)[0].T
 
 
 class LocallyAwarePatches(nn.Module):
@@ -32,7 +37,7 @@ class LocallyAwarePatches(nn.Module):
 
     def forward(self, layers: list[Tensor]) -> Tensor:
         """Return the features."""
-        size = finest_grid(layers)
+        size = _finest_grid(layers)
         parts = []
         for layer in layers:
             if self.patch_size > 1:
@@ -55,7 +60,7 @@ class AlignedPatches(nn.Module):
 
     def forward(self, layers: list[Tensor]) -> Tensor:
         """Return the embedding."""
-        height, width = finest_grid(layers)
+        height, width = _finest_grid(layers)
         parts, first = [], 0
         for layer in layers:
             count, old_height, old_width = (int(side) for side in layer.shape[1:])
