@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any, Optional, Union
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 import numpy as np
 
@@ -30,6 +30,9 @@ from pyimgano.models.resizing import check_size
 from pyimgano.models.runtimes import RUNTIMES, OnnxRuntime, Runtime, TorchRuntime, default_threads
 from pyimgano.models.weights import RANDOM_WARNING, Weights, find_weights
 
+if TYPE_CHECKING:
+    from pyimgano.models.networks import PixelNetwork
+
 __all__ = [
     "BackboneExtractor",
     "create_extractor",
@@ -39,6 +42,7 @@ __all__ = [
     "reopen_extractor",
     "timm",
     "torch_device",
+    "torch_network",
     "torchvision",
 ]
 
@@ -258,6 +262,37 @@ def reopen_extractor(
     return extractor
 
 
+def torch_network(
+    extractor: BackboneExtractor, *, weights: str, adapted: Optional[Mapping[str, np.ndarray]] = None
+) -> PixelNetwork:
+    """Return a new torch module, on the CPU, that computes what an extractor does.
+
+    Parameters
+    ----------
+    extractor : BackboneExtractor
+    weights : str
+        What the extractor was made with.
+    adapted : mapping of str to ndarray, optional
+        As in :func:`create_extractor`.
+
+    Raises
+    ------
+    MissingDependencyError
+        When torch, or the backbone's library, is not installed.
+    WeightsError
+        When the weights are not here any more, or have become others.
+    """
+    found = find_weights(extractor.backbone, weights)
+    network, sha256 = _network(extractor.backbone, extractor.layers, found, extractor.input_size, adapted or {})
+    if sha256 != extractor.weights_sha256:
+        raise WeightsError(
+            f"the weights of {extractor.backbone.name} are others than those in use: their sha256 was "
+            f"{extractor.weights_sha256}, now it is {sha256}",
+            where=str(found.path),
+        )
+    return network
+
+
 def arrays_sha256(arrays: Mapping[str, np.ndarray]) -> str:
     """Return the SHA-256 over arrays, with their names."""
     digest = hashlib.sha256()
@@ -273,7 +308,7 @@ def _network(
     weights: Weights,
     size: tuple[int, int],
     adapted: Mapping[str, np.ndarray],
-) -> tuple[Any, str]:
+) -> tuple[PixelNetwork, str]:
     """Return the torch network and the fingerprint of its weights, as they were before some were replaced."""
     _need("torch", "lite")
     from pyimgano.models.networks import build_network, fingerprint, replace_tensors

@@ -81,6 +81,7 @@ class GraphExport(BaseDetector, ABC):
             input_name=INPUT,
             output_names=OUTPUTS,
             metadata={"pyimgano.resize": "area", "pyimgano.model": type(self).__name__},
+            fold_constants=False,
         )
         session = open_session(graph, threads=1)
         names = [output.name for output in session.get_outputs()]
