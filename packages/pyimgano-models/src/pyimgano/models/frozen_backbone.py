@@ -25,7 +25,8 @@ class FrozenBackboneDetector(TrainedDetector, BackboneDetector, ABC):
     """Base of detectors whose trained part takes, or is compared with, the features of a frozen backbone.
 
     A subclass has :meth:`_build_network`, :meth:`~pyimgano.models.trained.TrainedDetector.make_optimizer` and
-    :meth:`~pyimgano.models.network_scoring.NetworkScoring._render`. Its backbone is saved by name and checksum, not by value.
+    :meth:`~pyimgano.models.network_scoring.NetworkScoring._render`. Its backbone is saved by name and checksum,
+    not by value.
 
     Attributes
     ----------

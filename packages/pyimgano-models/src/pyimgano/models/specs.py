@@ -32,6 +32,7 @@ MODELS = (
         "Conditional Normalizing Flows, WACV 2022, arXiv 2107.12571",
         pixel_map=True,
         finetune=True,
+        export=("onnx",),
     ),
     ModelSpec(
         name="dfm",
@@ -53,6 +54,7 @@ MODELS = (
         "anomaly detection, ICCV 2021, arXiv 2108.07610",
         pixel_map=True,
         finetune=True,
+        export=("onnx",),
     ),
     ModelSpec(
         name="efficient-ad",
@@ -64,6 +66,7 @@ MODELS = (
         "Latencies, WACV 2024, arXiv 2303.14535",
         pixel_map=True,
         finetune=True,
+        export=("onnx",),
     ),
     ModelSpec(
         name="fastflow",
@@ -75,6 +78,7 @@ MODELS = (
         "arXiv 2111.07677",
         pixel_map=True,
         finetune=True,
+        export=("onnx",),
     ),
     ModelSpec(
         name="musc",
@@ -138,6 +142,7 @@ MODELS = (
         "arXiv 2201.10703",
         pixel_map=True,
         finetune=True,
+        export=("onnx",),
     ),
     ModelSpec(
         name="simplenet",
@@ -149,6 +154,7 @@ MODELS = (
         "arXiv 2303.15140",
         pixel_map=True,
         finetune=True,
+        export=("onnx",),
     ),
     ModelSpec(
         name="sklearn-isolation-forest",
@@ -186,6 +192,7 @@ MODELS = (
         "arXiv 2103.04257",
         pixel_map=True,
         finetune=True,
+        export=("onnx",),
     ),
     ModelSpec(
         name="supersimplenet",
@@ -197,6 +204,7 @@ MODELS = (
         "Reliable Surface Defect Detection, ICPR 2024, arXiv 2408.03143",
         pixel_map=True,
         finetune=True,
+        export=("onnx",),
     ),
     ModelSpec(
         name="template-ncc",

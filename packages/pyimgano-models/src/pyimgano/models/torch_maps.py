@@ -14,7 +14,7 @@ __all__ = ["render"]
 def render(
     grid: Tensor, size: tuple[int, int], *, sigma: float = 0.0, interpolation: str = "bilinear", truncate: float = 4.0
 ) -> Tensor:
-    """Return values on a grid, (N, h, w) float32 on the CPU, interpolated to image size and smoothed: (N, height, width).
+    """Return values on a grid, (N, h, w) float32 on the CPU, as maps, (N, height, width): interpolated and smoothed.
 
     See :func:`pyimgano.models.anomaly_map.render_maps`, whose matrices these are, in float32. They are constants of a
     graph that is traced through here: two products, whatever the interpolation.

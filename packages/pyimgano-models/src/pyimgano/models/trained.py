@@ -46,8 +46,9 @@ class TrainedDetector(NetworkScoring, ABC):
     """Base of detectors that learn by gradients: :class:`~pyimgano.core.contracts.Finetunable`.
 
     A subclass has :meth:`_make_network`, :meth:`make_optimizer`, :meth:`_render`, :meth:`_graph_size`,
-    :meth:`_network_facts` and :meth:`_restore_network`, and the parameters below. One that learns from the features of a frozen backbone inherits
-    :class:`~pyimgano.models.frozen_backbone.FrozenBackboneDetector`, which brings four of these.
+    :meth:`_network_facts` and :meth:`_restore_network`, and the parameters below. One that learns from the features of
+    a frozen backbone inherits :class:`~pyimgano.models.frozen_backbone.FrozenBackboneDetector`, which brings four of
+    these.
 
     The same images, parameters and seed give the same losses and the same saved bytes on the CPU (of one machine and
     one number of threads). No global random state is used or changed: what a step draws follows from the seed and the
