@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from pyimgano.core.errors import NotFittedError
-from pyimgano.core.images import read_image
-from pyimgano.core.resizing import resize_image
 from pyimgano.models.cflow import CFlow
 from pyimgano.models.draem import Draem
 from pyimgano.models.efficient_ad import EfficientAd
@@ -24,7 +20,7 @@ from pyimgano.models.stfpm import STFPM
 from pyimgano.models.supersimplenet import SuperSimpleNet
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed: the extra onnx brings it")
-onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: the extra onnx brings it")
+pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: the extra onnx brings it")
 pytest.importorskip("torch", reason="torch is not installed: the extra lite brings it")
 
 COMMON = {"batch_size": 4, "device": "cpu"}
@@ -49,44 +45,11 @@ MODELS = {
 }
 
 
-@pytest.fixture(scope="module")
-def photographs() -> list[np.ndarray]:
-    """Crops of photographs of a brick wall, grass and gravel, 150 × 130."""
-    spec = find_spec("skimage")
-    assert spec is not None, "scikit-image is not installed"
-    folder = Path(spec.origin).parent / "data"
-    images = [read_image(folder / name) for name in ("brick.png", "grass.png", "gravel.png")]
-    return [image[top : top + 150, left : left + 130] for top in (0, 200) for left in (30, 250) for image in images]
-
-
-def run(path: Path, image: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the outputs of a graph for an image of any size, as a program without Python would get them."""
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    (given,) = session.get_inputs()
-    assert (given.name, given.type) == ("image", "tensor(uint8)")
-    assert session.get_modelmeta().custom_metadata_map["pyimgano.resize"] == "area"
-    names = [output.name for output in session.get_outputs()]
-    pixels = resize_image(image, tuple(given.shape[1:3]))[None]
-    return dict(zip(names, session.run(names, {"image": pixels})))
-
-
-def assert_graph_agrees(path: Path, detector, images: list[np.ndarray]) -> None:
-    scores = detector.infer(images)
-    assert np.ptp(scores.image_scores) > 10 * TOLERANCE * np.abs(scores.image_scores).max()
-    for index, image in enumerate(images):
-        outputs = run(path, image)
-        assert set(outputs) == {"score", "map"}
-        assert outputs["score"].dtype == outputs["map"].dtype == np.float32
-        assert outputs["score"].shape == (1,)
-        assert outputs["map"].shape == (1, *scores.maps.shape[1:])
-        np.testing.assert_allclose(outputs["score"][0], scores.image_scores[index], rtol=TOLERANCE)
-        difference = np.abs(outputs["map"][0] - scores.maps[index]).max()
-        assert difference <= TOLERANCE * np.abs(scores.maps[index]).max()
-
-
 @pytest.mark.parametrize("name", MODELS)
-def test_a_trained_model_is_one_graph_of_standard_operators_with_its_scores(name, photographs, tmp_path: Path) -> None:
-    detector = MODELS[name](input_size=(64, 96)).fit(photographs[:4])
+def test_a_trained_model_is_one_graph_of_standard_operators_with_its_scores(
+    name, crops, graph_agrees, tmp_path: Path
+) -> None:
+    detector = MODELS[name](input_size=(64, 96)).fit(crops[:4])
     path = detector.export_onnx(tmp_path / "not there yet")
     assert path == tmp_path / "not there yet" / "model.onnx"
     assert [file.name for file in path.parent.iterdir()] == ["model.onnx"]
@@ -96,42 +59,44 @@ def test_a_trained_model_is_one_graph_of_standard_operators_with_its_scores(name
     assert {node.domain for node in model.graph.node} == {""}
     assert not {node.op_type for node in model.graph.node} & {"If", "Loop", "Scan", "RandomNormal", "RandomUniform"}
     assert all(tensor.data_location == onnx.TensorProto.DEFAULT for tensor in model.graph.initializer)
-    assert_graph_agrees(path, detector, photographs[4:7])
+    graph_agrees(path, detector, crops[4:7])
 
 
 @pytest.mark.parametrize("name", ["cflow", "efficient-ad-s"])
-def test_what_was_learned_behind_the_last_step_is_in_the_graph(name, photographs, tmp_path: Path) -> None:
+def test_what_was_learned_behind_the_last_step_is_in_the_graph(
+    name, crops, graph_agrees, run_graph, tmp_path: Path
+) -> None:
     """Peaks of likelihoods and levels of maps follow from the images that they are learned from."""
-    detector = MODELS[name](input_size=64).fit(photographs[:4])
+    detector = MODELS[name](input_size=64).fit(crops[:4])
     paths = [detector.export_onnx(tmp_path / "before")]
-    detector.finish_training(photographs[:4], held_out=photographs[7:9])
+    detector.finish_training(crops[:4], held_out=crops[7:9])
     paths.append(detector.export_onnx(tmp_path / "after"))
-    before, after = (run(path, photographs[5])["score"][0] for path in paths)
+    before, after = (run_graph(path, crops[5])["score"][0] for path in paths)
     assert abs(after - before) > 10 * TOLERANCE * abs(after)
-    assert_graph_agrees(paths[1], detector, photographs[4:6])
+    graph_agrees(paths[1], detector, crops[4:6])
 
 
-def test_a_graph_of_a_loaded_detector_is_the_same_and_leaves_the_detector_as_it_was(photographs, tmp_path) -> None:
-    detector = MODELS["simplenet"](input_size=64).fit(photographs[:4])
-    before = detector.decision_function(photographs[4:6])
+def test_a_graph_of_a_loaded_detector_is_the_same_and_leaves_the_detector_as_it_was(crops, tmp_path) -> None:
+    detector = MODELS["simplenet"](input_size=64).fit(crops[:4])
+    before = detector.decision_function(crops[4:6])
     first = detector.export_onnx(tmp_path / "first").read_bytes()
-    assert detector.decision_function(photographs[4:6]).tobytes() == before.tobytes()
+    assert detector.decision_function(crops[4:6]).tobytes() == before.tobytes()
     detector.save(tmp_path / "saved")
     loaded = SimpleNet.load(tmp_path / "saved")
     assert loaded.export_onnx(tmp_path / "second").read_bytes() == first
 
 
-def test_low_rank_updates_are_added_to_the_weights_of_the_graph(photographs, tmp_path: Path) -> None:
+def test_low_rank_updates_are_added_to_the_weights_of_the_graph(crops, graph_agrees, tmp_path: Path) -> None:
     pytest.importorskip("peft", reason="peft is not installed: the extra lora brings it")
     detector = MODELS["stfpm"](input_size=64, learning_rate=20.0)
     optimizer = detector.make_optimizer(detector.trainable("lora", rank=2))
     for _ in range(2):
-        detector.training_step(photographs[:4]).backward()
+        detector.training_step(crops[:4]).backward()
         optimizer.step()
-    detector.finish_training(photographs[:4])
+    detector.finish_training(crops[:4])
     updates = [value for key, value in detector._network.trained.state_dict().items() if ".lora_B." in key]
     assert any(float(update.abs().max()) > 0.0 for update in updates)
-    assert_graph_agrees(detector.export_onnx(tmp_path), detector, photographs[4:6])
+    graph_agrees(detector.export_onnx(tmp_path), detector, crops[4:6])
 
 
 def test_an_export_needs_a_fitted_detector(tmp_path: Path) -> None:

@@ -196,7 +196,7 @@ class Spade(ExportedBackbone):
             retrieval=self._retrieval,
             n_images=min(self.n_images, len(self.pooled_)),
             n_patches=self.n_patches,
-            renderer=RenderedMap(finest.shape[2:], self.extractor.input_size, sigma=self.map_sigma),
+            renderer=RenderedMap((finest.shape[2], finest.shape[3]), self.extractor.input_size, sigma=self.map_sigma),
         )
 
     def _get_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
