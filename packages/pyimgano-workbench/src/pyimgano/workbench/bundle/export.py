@@ -32,6 +32,7 @@ from pyimgano.workbench.bundle.samples import write_sample
 from pyimgano.workbench.bundle.validation import validate_bundle
 from pyimgano.workbench.calibrate.card import CALIBRATION_SCHEMA, CalibrationCard
 from pyimgano.workbench.inference.fitted import RunModels
+from pyimgano.workbench.pipeline import Pipeline
 from pyimgano.workbench.runs.directory import RunDirectory
 from pyimgano.workbench.runs.naming import category_folders
 
@@ -354,7 +355,9 @@ def _requires(kind: str, models: RunModels, names: Iterable[str]) -> tuple[Requi
         needs[root] = Requirement(root, entry.distribution)
     for name in names:
         fitted = models.fitted_category(name)
-        steps = [f"preprocess/{step[0]}" for step in getattr(fitted.detector, "steps", ())]
+        # A model may have steps of its own: those of its features.
+        before = fitted.detector.steps if isinstance(fitted.detector, Pipeline) else ()
+        steps = [f"preprocess/{step[0]}" for step in before]
         for key in [*steps, *(f"postprocess/{rule}" for rule in _rules(models))]:
             component = COMPONENTS.get(key)
             if component.distribution != "pyimgano-workbench":
