@@ -50,7 +50,10 @@ GROUPS: dict[str, Optional[type[Spec]]] = {
 _COMMANDS = "pyimgano.workbench.commands"
 
 FIRST_PARTY: dict[str, tuple[tuple[str, str, str], ...]] = {
-    "pyimgano.models": (("pyimgano-models", "pyimgano-models", "pyimgano.models.specs:MODELS"),),
+    "pyimgano.models": (
+        ("pyimgano-anomalib", "pyimgano-anomalib", "pyimgano.anomalib.specs:MODELS"),
+        ("pyimgano-models", "pyimgano-models", "pyimgano.models.specs:MODELS"),
+    ),
     "pyimgano.recipes": (("pyimgano-workbench", "pyimgano-workbench", "pyimgano.recipes.specs:RECIPES"),),
     "pyimgano.datasets": (("pyimgano-workbench", "pyimgano-workbench", "pyimgano.datasets.specs:DATASETS"),),
     "pyimgano.components": (
