@@ -159,6 +159,9 @@ class EngineDetector(BaseDetector):
         )
 
     def _fit(self, images: ImageBatches) -> None:
+        from pyimgano.anomalib.making import import_anomalib
+
+        import_anomalib()
         from pyimgano.anomalib.module_scoring import resolve_device
         from pyimgano.anomalib.surroundings import seeded
         from pyimgano.anomalib.training import train_module
@@ -181,8 +184,10 @@ class EngineDetector(BaseDetector):
 
     def _use(self, module: Any) -> None:
         from pyimgano.anomalib.module_scoring import ModuleScorer, resolve_device
+        from pyimgano.anomalib.module_state import settle
         from pyimgano.anomalib.preparation import Preparation
 
+        settle(module)
         self.module_ = module.eval()
         preparation = Preparation(module.pre_processor.transform)
         self.scorer_ = ModuleScorer(module, preparation, resolve_device(self.device))
@@ -203,6 +208,9 @@ class EngineDetector(BaseDetector):
         return module_arrays(self.module_), facts
 
     def _set_state(self, arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> None:
+        from pyimgano.anomalib.making import import_anomalib
+
+        import_anomalib()
         from pyimgano.anomalib.module_state import restore_module
 
         module = self._make(weights=False)

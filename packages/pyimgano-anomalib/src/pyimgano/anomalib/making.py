@@ -14,17 +14,31 @@ from pyimgano.anomalib.index import ImageModel
 from pyimgano.anomalib.surroundings import quiet
 from pyimgano.core.errors import MissingDependencyError, ParameterError, PyimganoError, WeightsError
 
-__all__ = ["anomalib_errors", "make_module", "module_class", "plain_parameters"]
+__all__ = ["anomalib_errors", "import_anomalib", "make_module", "module_class", "plain_parameters"]
 
 _NETWORK_LIBRARIES = ("http", "httpcore", "httpx", "huggingface_hub", "requests", "urllib", "urllib3")
 
 
-def module_class(model: ImageModel) -> Any:
-    """Return the Lightning module's class; imports anomalib, which takes some seconds."""
-    with quiet(), anomalib_errors(model.class_name):
+def import_anomalib() -> Any:
+    """Return the module ``anomalib.models.image``; the first import takes some seconds, and warns of nothing.
+
+    Every module here that imports anomalib at its top is imported after this.
+
+    Raises
+    ------
+    MissingDependencyError, PyimganoError
+        When anomalib, or what it stands on, is missing or broken.
+    """
+    with quiet(), anomalib_errors("anomalib"):
+        import anomalib.engine
         import anomalib.models.image as offered
 
-        return getattr(offered, model.class_name)
+        return offered
+
+
+def module_class(model: ImageModel) -> Any:
+    """Return the Lightning module's class."""
+    return getattr(import_anomalib(), model.class_name)
 
 
 def make_module(

@@ -10,7 +10,7 @@ import torch
 
 from pyimgano.core.errors import CheckpointError
 
-__all__ = ["module_arrays", "restore_module"]
+__all__ = ["module_arrays", "restore_module", "settle"]
 
 _LEFT_OUT = ("post_processor.", "evaluator.", "normalization_metrics.", "image_threshold.", "pixel_threshold.")
 """What judges scores, which pyimgano does itself."""
@@ -61,3 +61,18 @@ def restore_module(module: Any, arrays: Mapping[str, Any]) -> None:
             f"and has {unexpected[:3]} ({len(unexpected)} in all) beyond it",
         )
     module.eval()
+    settle(module)
+
+
+def settle(module: Any) -> None:
+    """Lay every tensor out in memory in the order of its dimensions, as a file holds it.
+
+    What a training leaves may be transposed, and then a product has other last bits than after loading.
+    """
+    for owner in module.modules():
+        for parameter in owner._parameters.values():
+            if parameter is not None:
+                parameter.data = parameter.data.contiguous()
+        for name, buffer in owner._buffers.items():
+            if buffer is not None:
+                owner._buffers[name] = buffer.contiguous()

@@ -145,7 +145,7 @@ def _step_to_json(step: nn.Module) -> dict[str, Any]:
         return {
             "step": "resize",
             "size": size,
-            "interpolation": step.interpolation.value,
+            "interpolation": InterpolationMode(step.interpolation).value,  # some releases keep the text
             "antialias": step.antialias,
             "max_size": step.max_size,
         }
