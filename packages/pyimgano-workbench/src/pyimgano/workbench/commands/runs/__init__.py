@@ -6,6 +6,7 @@ import typer
 
 from pyimgano.workbench.commands.runs.compare import compare
 from pyimgano.workbench.commands.runs.gate import gate
+from pyimgano.workbench.commands.runs.import_anomalib import import_anomalib
 from pyimgano.workbench.commands.runs.leaderboard import leaderboard
 from pyimgano.workbench.commands.runs.listing import list_all
 from pyimgano.workbench.commands.runs.report import report
@@ -24,3 +25,4 @@ app.command("leaderboard")(leaderboard)
 app.command("gate")(gate)
 app.command("verify")(verify)
 app.command("submission")(submission)
+app.command("import-anomalib")(import_anomalib)
