@@ -50,11 +50,15 @@ GROUPS: dict[str, Optional[type[Spec]]] = {
 _COMMANDS = "pyimgano.workbench.commands"
 
 FIRST_PARTY: dict[str, tuple[tuple[str, str, str], ...]] = {
-    "pyimgano.models": (("pyimgano-models", "pyimgano-models", "pyimgano.models.specs:MODELS"),),
+    "pyimgano.models": (
+        ("pyimgano-models", "pyimgano-models", "pyimgano.models.specs:MODELS"),
+        ("pyimgano-openclip", "pyimgano-openclip", "pyimgano.openclip.specs:MODELS"),
+    ),
     "pyimgano.recipes": (("pyimgano-workbench", "pyimgano-workbench", "pyimgano.recipes.specs:RECIPES"),),
     "pyimgano.datasets": (("pyimgano-workbench", "pyimgano-workbench", "pyimgano.datasets.specs:DATASETS"),),
     "pyimgano.components": (
         ("pyimgano-models", "pyimgano-models", "pyimgano.models.specs:COMPONENTS"),
+        ("pyimgano-openclip", "pyimgano-openclip", "pyimgano.openclip.specs:COMPONENTS"),
         ("pyimgano-workbench", "pyimgano-workbench", "pyimgano.workbench.specs:COMPONENTS"),
     ),
     "pyimgano.cli": (

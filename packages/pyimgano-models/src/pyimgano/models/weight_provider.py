@@ -5,22 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Optional
 
+from pyimgano.core.downloads import check_digits
 from pyimgano.core.errors import MissingDependencyError, ParameterError, WeightsError
+from pyimgano.core.weight_files import SUFFIXES, Weights, is_no_tag, stated_digits
 from pyimgano.core.weights import WeightsInfo
 from pyimgano.models.backbones import LITE0, PLAIN_NAMES, Backbone
 from pyimgano.models.weights import (
     PDNS,
-    SUFFIXES,
     Source,
-    Weights,
     cache_target,
     cached_weights,
     embedded_weights,
     find_weights,
     how_to_get,
-    is_no_tag,
     library_weights,
-    stated_digits,
     store_weights,
     weights_source,
 )
@@ -92,8 +90,7 @@ class BackboneWeights:
         progress: bool = False,
     ) -> WeightsInfo:
         """Bring a backbone's weights into the cache; see :meth:`pyimgano.core.weights.WeightsProvider.fetch`."""
-        if sha256 is not None and not (8 <= len(sha256) <= 64 and set(sha256.lower()) <= set("0123456789abcdef")):
-            raise ParameterError(f"sha256 = {sha256!r}", where="--sha256", allowed="8 to 64 hexadecimal digits")
+        check_digits(sha256)
         if file is not None and url is not None:
             raise ParameterError("a file and an address", where="--from, --url", allowed="one of them")
         if file is not None:
