@@ -166,9 +166,9 @@ def require_library(library: str, *, name: str) -> None:
         if backend is None:
             raise UnknownNameError(f"nothing installed brings backbones called {library}/…", where=where) from error
         raise MissingDependencyError(
-            f"backbones called {library}/… need {backend.distribution}: {backend.absence}",
+            f"backbones called {library}/… come with {backend.distribution}: {backend.absence}",
             where=where,
-            hint=backend.pip,
+            hint=backend.pip if backend.runs_here else None,
         ) from error
 
 

@@ -10,8 +10,6 @@ import sys
 from dataclasses import asdict, dataclass
 from typing import Any, Optional
 
-from pyimgano.core.plugins import installed
-
 __all__ = ["BACKENDS", "Backend", "absent_backends", "backend_of"]
 
 
@@ -56,8 +54,8 @@ class Backend:
     def absence(self) -> str:
         """Why it is not there, in a few words."""
         if self.runs_here:
-            return "it is not installed"
-        return "it needs Python {}.{} or newer, this is {}.{}".format(*self.python, *sys.version_info[:2])
+            return "not installed"
+        return "needs Python {}.{} or newer, this is {}.{}".format(*self.python, *sys.version_info[:2])
 
     @property
     def adds(self) -> tuple[str, ...]:
@@ -90,6 +88,8 @@ BACKENDS: tuple[Backend, ...] = (
 
 def absent_backends() -> tuple[Backend, ...]:
     """Return the backends that are not installed here."""
+    from pyimgano.core.plugins import installed
+
     return tuple(backend for backend in BACKENDS if not installed(backend.package))
 
 

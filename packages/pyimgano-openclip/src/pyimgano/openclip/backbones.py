@@ -85,9 +85,9 @@ class OpenClipLibrary:
 
 def pixel_scale(pretrained: Pretrained) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
     """Return mean and standard deviation of pixel values 0 … 255 that a model was trained with."""
-    defaults = load_open_clip().PreprocessCfg()
-    mean = pretrained.config.get("mean") or defaults.mean
-    std = pretrained.config.get("std") or defaults.std
+    open_clip = load_open_clip()
+    mean = pretrained.config.get("mean") or open_clip.OPENAI_DATASET_MEAN
+    std = pretrained.config.get("std") or open_clip.OPENAI_DATASET_STD
     return (255.0 * mean[0], 255.0 * mean[1], 255.0 * mean[2]), (255.0 * std[0], 255.0 * std[1], 255.0 * std[2])
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from pyimgano.core.errors import ParameterError
 from pyimgano.openclip.backbones import pixel_scale
 from pyimgano.openclip.image_threads import ImageThreads
-from pyimgano.openclip.names import load_open_clip, model_config, split_name
+from pyimgano.openclip.names import load_open_clip, model_config, root_logger_silenced, split_name
 from pyimgano.openclip.networks import create_clip, fingerprint
 from pyimgano.openclip.preparation import resize_image, resolve_device
 from pyimgano.openclip.pretrained import RANDOM_WARNING, find_pretrained, find_weights
@@ -21,6 +21,8 @@ from pyimgano.openclip.pretrained import RANDOM_WARNING, find_pretrained, find_w
 __all__ = ["ClipModel"]
 
 logger = logging.getLogger(__name__)
+
+PROMPTS_AT_ONCE = 21
 
 
 class ClipModel:
@@ -74,7 +76,8 @@ class ClipModel:
         self.size = size or ((own, own) if isinstance(own, int) else (int(own[0]), int(own[1])))
         self._check_size()
         self._interpolation = str(pretrained.config.get("interpolation") or "bicubic")
-        self._tokenizer = load_open_clip().get_tokenizer(architecture)
+        with root_logger_silenced():
+            self._tokenizer = load_open_clip().get_tokenizer(architecture)
         sha256 = found.sha256 or fingerprint(self.model)
         self.model.to(place)
         self.device = place
@@ -127,6 +130,9 @@ class ClipModel:
                 where="class_name",
                 allowed=f"at most {tokens.shape[1]} tokens in all",
             )
-        embeddings = self.threads.map(lambda row: self.model.encode_text(row[None].to(self.device))[0], tokens)
-        mean: np.ndarray = torch.stack(embeddings).mean(dim=0).cpu().numpy()
+        # In parts of one size, whatever the number of threads: the same words give the same bits.
+        parts = self.threads.map(
+            lambda part: self.model.encode_text(part.to(self.device)), tokens.split(PROMPTS_AT_ONCE)
+        )
+        mean: np.ndarray = torch.cat(parts).mean(dim=0).cpu().numpy()
         return mean

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+from collections.abc import Iterator
 from typing import Any
 
 from pyimgano.core.errors import ParameterError, UnknownNameError
@@ -9,7 +12,7 @@ from pyimgano.core.names import unknown_name_hint
 from pyimgano.core.plugins import resolve
 from pyimgano.core.specs import Requirement
 
-__all__ = ["LIBRARY", "load_open_clip", "model_config", "split_name"]
+__all__ = ["LIBRARY", "load_open_clip", "model_config", "root_logger_silenced", "split_name"]
 
 LIBRARY = "openclip"
 OPEN_CLIP = Requirement("open_clip", "open-clip-torch")
@@ -60,3 +63,21 @@ def model_config(model: str) -> dict[str, Any]:
         hint = unknown_name_hint(model, known, listing=LISTING)
         raise UnknownNameError(f"OpenCLIP has no model {model!r}", where="backbone", hint=hint)
     return config
+
+
+@contextlib.contextmanager
+def root_logger_silenced() -> Iterator[None]:
+    """Keep OpenCLIP, which logs on the root logger, from printing, and from configuring logging for the process."""
+    root = logging.getLogger()
+    handler = logging.NullHandler()
+    root.addHandler(handler)
+    root.addFilter(_nothing)
+    try:
+        yield
+    finally:
+        root.removeFilter(_nothing)
+        root.removeHandler(handler)
+
+
+def _nothing(record: logging.LogRecord) -> bool:
+    return False

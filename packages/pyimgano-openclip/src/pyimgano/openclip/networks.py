@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import logging
-from collections.abc import Iterator
+import zipfile
 from pathlib import Path
 from typing import Any, Optional
 
@@ -14,7 +12,7 @@ from torch import nn
 
 from pyimgano.core.errors import UnknownNameError, WeightsError
 from pyimgano.core.weight_files import Weights
-from pyimgano.openclip.names import load_open_clip, model_config
+from pyimgano.openclip.names import load_open_clip, model_config, root_logger_silenced
 from pyimgano.openclip.pretrained import Pretrained
 
 __all__ = ["create_clip", "fingerprint"]
@@ -50,7 +48,7 @@ def create_clip(pretrained: Pretrained, weights: Optional[Weights], size: Option
         )
     vision = config["vision_cfg"]
     plain = "timm_model_name" not in vision and isinstance(vision.get("layers", 12), int)
-    with _root_logger_silenced():
+    with root_logger_silenced():
         model = open_clip.create_model(
             pretrained.model,
             force_quick_gelu=bool(pretrained.config.get("quick_gelu", False)),
@@ -74,7 +72,8 @@ def load_weights(model: nn.Module, name: str, path: Path) -> None:
     """
     check_tensors_only(path)
     try:
-        load_open_clip().load_checkpoint(model, str(path), strict=True, weights_only=True)
+        with root_logger_silenced():
+            load_open_clip().load_checkpoint(model, str(path), strict=True, weights_only=True)
     except (RuntimeError, KeyError, AttributeError, StopIteration) as error:
         reason = " ".join(line.strip() for line in str(error).strip().splitlines()[:2])[:240]
         raise WeightsError(f"the weights do not fit openclip/{name}: {reason}", where=str(path)) from error
@@ -91,6 +90,12 @@ def check_tensors_only(path: Path) -> None:
         except (SafetensorError, OSError) as error:
             raise WeightsError(f"not a readable safetensors file: {error}", where=str(path)) from error
         return
+    if _is_torchscript(path):
+        raise WeightsError(
+            "an archive of TorchScript, as OpenAI's own .pt files are: it holds code, which is never run",
+            where=str(path),
+            hint="take the .safetensors file of the Hugging Face hub",
+        )
     import pickle  # noqa: TID251  only for the error that torch raises
 
     try:
@@ -102,15 +107,19 @@ def check_tensors_only(path: Path) -> None:
             hint="take the .safetensors file of the Hugging Face hub, or save the state dict alone",
         ) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, TypeError) as error:
-        raise WeightsError(
-            f"cannot read the weights file: {str(error).strip().splitlines()[0]}",
-            where=str(path),
-            hint="archives of TorchScript, as OpenAI's own .pt files, hold code: take the hub's .safetensors file",
-        ) from error
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise WeightsError(f"cannot read the weights file: {reason}", where=str(path)) from error
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
     if not isinstance(state, dict) or not state or not all(isinstance(v, torch.Tensor) for v in state.values()):
         raise WeightsError("the file does not hold a state dict", where=str(path), allowed="name → tensor")
+
+
+def _is_torchscript(path: Path) -> bool:
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith("/constants.pkl") for name in archive.namelist())
 
 
 def fingerprint(network: nn.Module) -> str:
@@ -120,21 +129,3 @@ def fingerprint(network: nn.Module) -> str:
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
-
-
-@contextlib.contextmanager
-def _root_logger_silenced() -> Iterator[None]:
-    """Keep OpenCLIP, which logs on the root logger, from printing, and from configuring logging for the process."""
-    root = logging.getLogger()
-    handler = logging.NullHandler()
-    root.addHandler(handler)
-    root.addFilter(_nothing)
-    try:
-        yield
-    finally:
-        root.removeFilter(_nothing)
-        root.removeHandler(handler)
-
-
-def _nothing(record: logging.LogRecord) -> bool:
-    return False

@@ -53,7 +53,7 @@ def resize_image(image: np.ndarray, size: tuple[int, int], interpolation: str = 
     from PIL import Image
 
     method = Image.Resampling.BILINEAR if interpolation == "bilinear" else Image.Resampling.BICUBIC
-    return np.asarray(Image.fromarray(image).resize((size[1], size[0]), method))
+    return np.array(Image.fromarray(image).resize((size[1], size[0]), method))
 
 
 def check_device(device: Any) -> None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 
 import numpy as np
 
-from pyimgano.core.batching import ImageBatches
 from pyimgano.core.parameters import require
 from pyimgano.core.seeding import generator
 from pyimgano.openclip.clip_detector import ClipDetector
@@ -16,6 +15,7 @@ from pyimgano.openclip.clip_detector import ClipDetector
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from pyimgano.core.batching import ImageBatches
     from pyimgano.openclip.clip_model import ClipModel
 
 __all__ = ["WinClip"]
@@ -134,20 +134,15 @@ class WinClip(ClipDetector):
 
     def _fit(self, images: ImageBatches) -> None:
         self._learn_words()
-        self.references_ = {}
-        if self.shots == 0:
-            for _ in images:  # an image that cannot be read is an error all the same
-                pass
-            return
-        if self.shots is not None and self.shots < len(images):
-            chosen = generator(self.seed, "winclip-shots").choice(len(images), self.shots, replace=False)
-            images = ImageBatches(
-                [images.X[index] for index in sorted(chosen.tolist())], self.batch_size, prepare=self.prepare
-            )
+        count = len(images) if self.shots is None else min(self.shots, len(images))
+        chosen = set(generator(self.seed, "winclip-shots").permutation(len(images))[:count].tolist())
         found: list[dict[str, np.ndarray]] = []
-        for batch in images:
-            found += self.clip.threads.map(self._reference, batch)
-        self.references_ = {name: np.concatenate([one[name] for one in found]) for name in found[0]}
+        first = 0
+        for batch in images:  # all of them: one that cannot be read is an error, whether it is kept or not
+            kept = [image for index, image in enumerate(batch, start=first) if index in chosen]
+            found += self.clip.threads.map(self._reference, kept)
+            first += len(batch)
+        self.references_ = {name: np.concatenate([one[name] for one in found]) for name in found[0]} if found else {}
 
     def _reference(self, image: np.ndarray) -> dict[str, np.ndarray]:
         from torch.nn.functional import normalize
