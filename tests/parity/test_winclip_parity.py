@@ -52,9 +52,9 @@ def pair(architecture):
 def as_the_reference_knows_it(visual):
     """Give OpenCLIP's image tower the interface that the reference was written for, inside the block.
 
-    It hands windows to the transformer as (tokens, windows, width), which was its layout until OpenCLIP made it (windows,
-    tokens, width): the attention would run across the windows in place of the patches in one. It also makes the tower
-    return its tokens.
+    It hands windows to the transformer as (tokens, windows, width), its layout until OpenCLIP made it (windows, tokens,
+    width): the attention would run across the windows in place of the patches in one. It also makes the tower return
+    its tokens.
     """
     import torch
 

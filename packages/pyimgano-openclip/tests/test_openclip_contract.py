@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import tempfile
 from pathlib import Path
-from typing import Callable
+from typing import Any, Callable, Optional
 
 import numpy as np
 
@@ -21,8 +21,19 @@ TINY = "openclip/tiny-clip"
 WORDS = "woven cloth"
 
 
+def discriminant(good: Any, defective: Any) -> Any:
+    """Return Fisher's direction between two groups of embeddings, of length 1."""
+    import torch
+
+    unit = torch.nn.functional.normalize
+    good, defective = unit(good, dim=-1), unit(defective, dim=-1)
+    spread = torch.cov(good.T) + torch.cov(defective.T)
+    spread = spread + 1e-2 * spread.trace() / len(spread) * torch.eye(len(spread)).double()
+    return unit(torch.linalg.solve(spread, defective.mean(dim=0) - good.mean(dim=0)), dim=0)
+
+
 @functools.cache
-def knowing_weights(model: str, dense: str) -> str:
+def knowing_weights(model: str, dense: str, size: Optional[tuple[int, int]] = None) -> str:
     """Return a file of weights of a small model, whose words lie where images of the contract's kind do."""
     import torch
     from safetensors.torch import save_file
@@ -31,36 +42,36 @@ def knowing_weights(model: str, dense: str) -> str:
     from pyimgano.openclip.prompts import prompt_ensemble
     from pyimgano.openclip.transformer_views import TransformerViews, dense_embeddings
 
-    clip = ClipModel(f"openclip/{model}", "random:5", None, "cpu")
-    images = make_check_images(seed=1)
+    clip = ClipModel(f"openclip/{model}", "random:5", size, "cpu")
+    images = make_check_images(seed=1, train=40, defective=40)
 
     def places(picture: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the embedding of every place, and how bright the brightest pixel there is."""
+        """Return the embedding of every place, (N, D), and how bright it is there, (N,)."""
         prepared = clip.prepare(picture)
         found = dense_embeddings(clip.model.visual, clip.normalised(prepared), kind=dense, name=model)
         light = torch.from_numpy(prepared.max(axis=2).astype(np.float32))[None, None]
-        return found, torch.nn.functional.adaptive_avg_pool2d(light, found.shape[:2])[0, 0]
+        return found.flatten(0, 1), torch.nn.functional.adaptive_avg_pool2d(light, found.shape[:2]).flatten()
 
-    def wholes(pictures: list[np.ndarray]) -> torch.Tensor:
-        """Return the mean embedding of whole images."""
+    def whole(picture: np.ndarray) -> torch.Tensor:
         views = TransformerViews(clip.model.visual, model)
-        found = [views.whole(views.tokens(clip.normalised(clip.prepare(picture))))[0] for picture in pictures]
-        return torch.nn.functional.normalize(torch.cat(found), dim=-1).mean(dim=0)
+        return views.whole(views.tokens(clip.normalised(clip.prepare(picture))))[0]
 
     with torch.inference_mode():
-        good = torch.cat([places(image)[0].flatten(0, 1) for image in images.train])
-        brightest = [places(image) for image in images.defective]
-        defective = torch.stack([found.flatten(0, 1)[light.argmax()] for found, light in brightest])
-        direction = torch.nn.functional.normalize(defective, dim=-1).mean(dim=0)
-        direction = direction - torch.nn.functional.normalize(good, dim=-1).mean(dim=0)
+        groups = [
+            [torch.cat([places(image)[0] for image in images.train])],
+            [torch.stack([found[light.argmax()] for found, light in map(places, images.defective)])],
+        ]
         if dense == "tokens":  # a transformer's embedding of the whole image lies elsewhere than its tokens
-            unit = torch.nn.functional.normalize
-            direction = unit(direction, dim=0) + unit(wholes(images.defective) - wholes(images.train), dim=0)
+            groups[0].append(torch.cat([whole(image) for image in images.train]))
+            groups[1].append(torch.cat([whole(image) for image in images.defective]))
+        direction = torch.zeros(groups[0][0].shape[1]).double()
+        for good, defective in zip(*groups):
+            direction = direction + discriminant(good.double(), defective.double())
         text = clip.model.text if hasattr(clip.model, "text") else clip.model
         before = text.text_projection.data.clone()
         text.text_projection.data.copy_(torch.eye(len(before)))
         words = torch.from_numpy(np.stack([clip.mean_text_embedding(prompts) for prompts in prompt_ensemble(WORDS)]))
-        solved = torch.linalg.lstsq(words.double(), torch.stack([-direction, direction]).double()).solution
+        solved = torch.linalg.lstsq(words.double(), torch.stack([-direction, direction])).solution
         state = {name: tensor.contiguous() for name, tensor in clip.model.state_dict().items()}
     state["text.text_projection" if text is not clip.model else "text_projection"] = solved.float().contiguous()
     path = Path(tempfile.mkdtemp(), "knowing.safetensors")
@@ -84,7 +95,10 @@ def knowing_weights(model: str, dense: str) -> str:
             TINY, WORDS, dense="tokens", top_share=0.1, weights=knowing_weights("tiny-clip", "tokens")
         ),
         "clip-patch-map-of-a-convolutional-tower": lambda: ClipPatchMap(
-            "openclip/lite0-clip", WORDS, weights=knowing_weights("lite0-clip", "values"), input_size=(64, 96)
+            "openclip/lite0-clip",
+            WORDS,
+            weights=knowing_weights("lite0-clip", "values", (96, 128)),
+            input_size=(96, 128),
         ),
     },
     batch_tolerance=0.0,

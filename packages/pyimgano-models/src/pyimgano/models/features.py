@@ -199,8 +199,12 @@ def create_extractor(
         logger.warning("%s", RANDOM_WARNING)
     cores = threads or default_threads()
     if described.library == "onnx":
-        require(kind == "onnxruntime", "runtime", runtime, "auto, onnxruntime", where=described.name)
-        require(not adapted, "adapted", "tensors", "none: a graph cannot be adapted", where=described.name)
+        if kind != "onnxruntime" or adapted:
+            raise ParameterError(
+                f"{described.name} is a graph that onnxruntime runs, and no network that can be trained or adapted",
+                where="backbone",
+                allowed='runtime = "auto" or "onnxruntime", and a model that takes features as they are',
+            )
         return _graph_file(described, chosen, size, found, cores)
     digest = arrays_sha256(adapted) if adapted else None
     if kind == "onnxruntime":
