@@ -58,6 +58,7 @@ def test_the_models_and_feature_extractors_are_listed():
     assert {spec.name for spec in MODELS} == OURS
     assert {spec.key for spec in COMPONENTS} == {
         "features/efficientnet-lite0",
+        "features/onnx",
         "features/timm",
         "features/torchvision",
         "weights/backbones",

@@ -12,6 +12,7 @@ import pytest
 from pyimgano.core.contracts import FeatureExtractor
 from pyimgano.core.creation import create_component, create_model, load_model
 from pyimgano.core.errors import CheckpointError, ParameterError, WeightsError
+from pyimgano.core.weights import weights_provider
 from pyimgano.models.backbones import resolve_backbone
 from pyimgano.models.features import create_extractor
 
@@ -143,6 +144,14 @@ def test_a_graph_may_take_bytes(save, photographs):
 def test_the_component_makes_it(keras):
     extractor = create_component("features", "onnx", {"file": keras[5:], "input_size": 64})
     assert len(extractor.layers) == 2
+
+
+def test_the_cache_knows_it_and_has_nothing_to_fetch(keras):
+    provider = weights_provider(keras)
+    info = provider.describe(keras)
+    assert (info.place, info.path) == ("file", Path(keras[5:]))
+    with pytest.raises(ParameterError, match="nothing to fetch"):
+        provider.fetch(keras)
 
 
 def test_what_is_no_feature_graph_is_refused_with_what_was_found(save, tmp_path):

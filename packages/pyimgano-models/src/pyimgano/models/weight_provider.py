@@ -9,7 +9,7 @@ from pyimgano.core.downloads import check_digits
 from pyimgano.core.errors import MissingDependencyError, ParameterError, WeightsError
 from pyimgano.core.weight_files import SUFFIXES, Weights, is_no_tag, stated_digits
 from pyimgano.core.weights import WeightsInfo
-from pyimgano.models.backbones import LITE0, PLAIN_NAMES, Backbone
+from pyimgano.models.backbones import LIBRARIES, LITE0, PLAIN_NAMES, Backbone
 from pyimgano.models.weights import (
     PDNS,
     Source,
@@ -25,8 +25,6 @@ from pyimgano.models.weights import (
 
 __all__ = ["BackboneWeights"]
 
-LIBRARIES = ("timm", "torchvision")
-
 
 class BackboneWeights:
     """The :class:`~pyimgano.core.weights.WeightsProvider` of the embedded backbone, PDNs, timm and torchvision.
@@ -36,9 +34,9 @@ class BackboneWeights:
     """
 
     def full_name(self, name: str) -> Optional[str]:
-        """Return ``"timm/…"``, ``"torchvision/…"``, or the name of a PDN or the embedded one; None for any other."""
+        """Return ``"timm/…"``, ``"torchvision/…"``, ``"onnx/…"``, or a name without a library; None for any other."""
         library, _, architecture = name.partition("/")
-        if name in (LITE0, *PDNS) or (library in LIBRARIES and architecture):
+        if name in (LITE0, *PDNS) or (library in (*LIBRARIES, "onnx") and architecture):
             return name
         return f"torchvision/{name}" if name in PLAIN_NAMES else None
 
@@ -53,6 +51,9 @@ class BackboneWeights:
             When its library is not installed.
         """
         backbone = self._name_alone(name)
+        if backbone.library == "onnx":  # a graph is its own weights
+            graph = find_weights(backbone, tag)
+            return self._info(name, Source(graph.name), graph)
         if is_no_tag(tag):  # a file, or random weights
             given = find_weights(backbone, tag)
             return self._info(backbone.name, Source(given.name), given)
@@ -91,6 +92,8 @@ class BackboneWeights:
     ) -> WeightsInfo:
         """Bring a backbone's weights into the cache; see :meth:`pyimgano.core.weights.WeightsProvider.fetch`."""
         check_digits(sha256)
+        if self._name_alone(name).library == "onnx":
+            raise ParameterError(f"{name} is a file, and its own weights: nothing to fetch", where="NAME")
         if file is not None and url is not None:
             raise ParameterError("a file and an address", where="--from, --url", allowed="one of them")
         if file is not None:
