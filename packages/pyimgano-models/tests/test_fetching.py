@@ -19,10 +19,10 @@ import torch
 import torchvision
 from safetensors.torch import save as save_safetensors
 
+from pyimgano.core import downloads
 from pyimgano.core.cache import cache_dir
 from pyimgano.core.cache_contents import list_cached, verify_file
 from pyimgano.core.errors import ParameterError, WeightsError
-from pyimgano.models import fetching
 from pyimgano.models.backbones import resolve_backbone
 from pyimgano.models.fetching import fetch_weights
 from pyimgano.models.weight_provider import BackboneWeights
@@ -58,7 +58,7 @@ def content():
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("PYIMGANO_CACHE_DIR", str(tmp_path / "pyimgano"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    monkeypatch.setattr(fetching, "PAUSE", 0.01)
+    monkeypatch.setattr(downloads, "PAUSE", 0.01)
     return tmp_path / "pyimgano"
 
 
@@ -273,11 +273,12 @@ def test_a_killed_download_leaves_nothing_that_is_used(cache, file_server, path,
 
 CHILD = """
 import json, sys
+from pyimgano.core import downloads
 from pyimgano.core.errors import PyimganoError
 from pyimgano.models import fetching
 from pyimgano.models.backbones import resolve_backbone
 from pyimgano.models.weights import find_weights
-fetching.PAUSE = 0.01
+downloads.PAUSE = 0.01
 said = {}
 for case, name in json.loads(sys.argv[1]).items():
     try:

@@ -72,6 +72,7 @@ def test_the_models_and_feature_extractors_are_listed():
     assert {spec.name for spec in CLASSICAL_MODELS} == CLASSICAL
     assert {spec.key for spec in COMPONENTS} == {f"features/{spec.name}" for spec in FEATURES} | {
         "features/efficientnet-lite0",
+        "features/onnx",
         "features/timm",
         "features/torchvision",
         "weights/backbones",

@@ -53,11 +53,13 @@ FIRST_PARTY: dict[str, tuple[tuple[str, str, str], ...]] = {
     "pyimgano.models": (
         ("pyimgano-anomalib", "pyimgano-anomalib", "pyimgano.anomalib.specs:MODELS"),
         ("pyimgano-models", "pyimgano-models", "pyimgano.models.specs:MODELS"),
+        ("pyimgano-openclip", "pyimgano-openclip", "pyimgano.openclip.specs:MODELS"),
     ),
     "pyimgano.recipes": (("pyimgano-workbench", "pyimgano-workbench", "pyimgano.recipes.specs:RECIPES"),),
     "pyimgano.datasets": (("pyimgano-workbench", "pyimgano-workbench", "pyimgano.datasets.specs:DATASETS"),),
     "pyimgano.components": (
         ("pyimgano-models", "pyimgano-models", "pyimgano.models.specs:COMPONENTS"),
+        ("pyimgano-openclip", "pyimgano-openclip", "pyimgano.openclip.specs:COMPONENTS"),
         ("pyimgano-workbench", "pyimgano-workbench", "pyimgano.workbench.specs:COMPONENTS"),
     ),
     "pyimgano.cli": (
@@ -319,15 +321,25 @@ def load_spec_plugin(entry: EntryPoint) -> PluginRecord:
     return PluginRecord(entry, "ok", specs=specs)
 
 
+def _absence_record(entry: EntryPoint) -> PluginRecord:
+    """Return the record of a first-party distribution that is not installed, with what a backend would add."""
+    from pyimgano.core.backends import BACKENDS
+
+    for backend in BACKENDS:
+        if backend.distribution == entry.distribution:
+            message = f"{entry.distribution}: {backend.absence}; it would add {', '.join(backend.adds)}"
+            return PluginRecord(entry, "not-installed", message, backend.pip if backend.runs_here else None)
+    message = f"{entry.distribution} is not installed"
+    return PluginRecord(entry, "not-installed", message, f"pip install {entry.distribution}")
+
+
 def failure_record(entry: EntryPoint, error: BaseException) -> PluginRecord:
     """Return the record of an entry point whose loading raised ``error`` (see :func:`resolve`)."""
     cause = error.__cause__ or error
     if isinstance(error, MissingDependencyError):
         portion = _portion(entry.value.partition(":")[0])
         if not entry.third_party and isinstance(cause, ModuleNotFoundError) and portion == cause.name:
-            return PluginRecord(
-                entry, "not-installed", f"{entry.distribution} is not installed", f"pip install {entry.distribution}"
-            )
+            return _absence_record(entry)
         return PluginRecord(entry, "missing-dependency", error.message, error.hint)
     if entry.third_party:
         hint = f"report it to the authors of {entry.distribution}, or switch it off with PYIMGANO_PLUGINS"

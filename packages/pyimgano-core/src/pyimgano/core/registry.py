@@ -8,7 +8,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Generic, Optional, TypeVar, cast
 
-from pyimgano.core.errors import PluginError, UnknownNameError
+from pyimgano.core.backends import absent_backends, backend_of
+from pyimgano.core.errors import MissingDependencyError, PluginError, UnknownNameError
 from pyimgano.core.names import unknown_name_hint
 from pyimgano.core.plugins import (
     EntryPoint,
@@ -96,6 +97,8 @@ class Registry(Generic[S]):
         ------
         UnknownNameError
             When nothing has that name; it gives the nearest ones.
+        MissingDependencyError
+            When a distribution that is known to offer it is not installed.
         PluginError
             When a first-party distribution, which could offer it, is broken.
         """
@@ -111,14 +114,23 @@ class Registry(Generic[S]):
         if separator and plain in everything and everything[plain].distribution == distribution:
             return everything[plain]
         broken = [record for record in self.records() if record.status not in ("ok", "conflict")]
+        optional = {backend.distribution for backend in absent_backends()}
         listing = f"pyimgano {self.noun}s list"
         hint = unknown_name_hint(name, everything, listing=listing) or ""
         for record in broken:
+            if record.entry.distribution in optional:
+                continue  # told of below, where it would help
             if record.status == "not-installed" or record.entry.third_party:
                 fix = record.hint or ""
                 hint += f"\n{record.entry.distribution} offers nothing: {record.message} ({fix})"
             else:
                 raise PluginError(f"{record.entry.distribution}: {record.message}", hint=record.hint)
+        backend = backend_of(model=name) if self.group == "pyimgano.models" else None
+        if backend is not None:
+            raise MissingDependencyError(
+                f"the {self.noun} {name!r} comes with {backend.distribution}: {backend.absence}",
+                hint=backend.pip if backend.runs_here else None,
+            )
         raise UnknownNameError(
             f"unknown {self.noun} {name!r}", allowed=", ".join(sorted(everything)) or None, hint=hint
         )

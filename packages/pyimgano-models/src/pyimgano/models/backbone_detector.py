@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 
 from pyimgano.core.detector import BaseDetector
 from pyimgano.core.parameters import require
-from pyimgano.models.backbones import PLAIN_NAMES, resolve_backbone, select_layers
+from pyimgano.models.backbones import check_backbone_name, resolve_backbone, select_layers
 from pyimgano.models.resizing import check_size
 
 if TYPE_CHECKING:
@@ -48,8 +48,7 @@ class BackboneDetector(BaseDetector, ABC):
         """Check the parameters; imports no deep learning library."""
         require(isinstance(self.backbone, str), "backbone", self.backbone, "the name of a backbone")
         name = self._backbone_name()
-        library, _, architecture = name.partition("/")
-        if library not in ("timm", "torchvision") or architecture in PLAIN_NAMES:
+        if check_backbone_name(name):
             described = resolve_backbone(name)
             if self._default_layers() is None or self.layers is not None:
                 select_layers(described, self.layers)

@@ -4,15 +4,16 @@ A name is ``efficientnet-lite0`` (embedded: its weights come as a package), ``ti
 or one of :data:`PLAIN_NAMES`, the backbones of the papers: ResNets, which stand for torchvision's, and EfficientAD's
 patch description networks ``pdn-small`` and ``pdn-medium``. The embedded one and those are described here as data, so
 that a detector whose exported graph is cached runs without importing torch; any other backbone is described by its
-library.
+library. ``onnx/<file>`` is any ONNX graph that gives feature maps (:mod:`pyimgano.models.onnx_files`), and other
+packages bring more: ``openclip/<model>`` (:class:`pyimgano.core.backbones.BackboneLibrary`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Optional
 
+from pyimgano.core.backbones import Backbone, Layer, backbone_library, require_library
 from pyimgano.core.errors import ParameterError, UnknownNameError
 from pyimgano.core.names import unknown_name_hint
 
@@ -20,6 +21,7 @@ __all__ = [
     "PLAIN_NAMES",
     "Backbone",
     "Layer",
+    "check_backbone_name",
     "default_layers",
     "describe_backbone",
     "pyramid_layers",
@@ -28,65 +30,9 @@ __all__ = [
 ]
 
 LITE0 = "efficientnet-lite0"
-IMAGENET_MEAN = (123.675, 116.28, 103.53)
-IMAGENET_STD = (58.395, 57.12, 57.375)
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One layer whose output can be taken as features.
-
-    Attributes
-    ----------
-    name : str
-        Name of the module in its network.
-    channels : int
-    stride : int
-        Input pixels per feature pixel.
-    """
-
-    name: str
-    channels: int
-    stride: int
-
-
-@dataclass(frozen=True)
-class Backbone:
-    """A network that gives features.
-
-    Attributes
-    ----------
-    name : str
-        Full name, ``"<library>/<architecture>"``; the architecture alone for the embedded one and for PDNs.
-    library : str
-        ``"embedded"``, ``"pdn"``, ``"timm"`` or ``"torchvision"``.
-    architecture : str
-        What the library calls it; with timm that may end in ``.<tag>`` of the weights.
-    layers : tuple of Layer
-        In the order of the network, which is the finest first.
-    default : tuple of str
-        Layers taken when none are named; empty when there is no sensible choice.
-    mean, std : (float, float, float)
-        Of pixel values 0 … 255; the network takes ``(pixel - mean) / std``.
-    fixed_size : (int, int) or None
-        The only (height, width) that the network takes; None when it takes any.
-    side_multiple : int
-        Both sides are multiples of it: the side of a transformer's patches.
-    """
-
-    name: str
-    library: str
-    architecture: str
-    layers: tuple[Layer, ...]
-    default: tuple[str, ...]
-    mean: tuple[float, float, float] = IMAGENET_MEAN
-    std: tuple[float, float, float] = IMAGENET_STD
-    fixed_size: Optional[tuple[int, int]] = None
-    side_multiple: int = 1
-
-    def layer(self, name: str) -> Layer:
-        """Return the layer called ``name`` (see :func:`select_layers` for names that come from outside)."""
-        return next(layer for layer in self.layers if layer.name == name)
+LIBRARIES = ("timm", "torchvision")
+OWN_LIBRARIES = (*LIBRARIES, "embedded", "pdn")
+"""Those whose weights this package finds, and whose networks it builds."""
 
 
 def _resnet(architecture: str, channels: tuple[int, int, int, int]) -> Backbone:
@@ -148,6 +94,8 @@ def resolve_backbone(name: str) -> Backbone:
         When there is none of this name; it holds the nearest names.
     MissingDependencyError
         When its library is not installed.
+    WeightsError
+        When the file of an ``onnx/<file>`` is missing, or is no graph.
     """
     library, slash, architecture = name.partition("/")
     known = _KNOWN.get(name) or _KNOWN.get(f"torchvision/{name}")
@@ -161,11 +109,39 @@ def resolve_backbone(name: str) -> Backbone:
         from pyimgano.models.torchvision_backbones import describe_torchvision
 
         return describe_torchvision(architecture)
+    if slash and library == "onnx":
+        from pyimgano.models.onnx_files import describe_onnx
+
+        return describe_onnx(architecture)
+    if slash and architecture:
+        return backbone_library(library, name=name).describe(architecture)
     raise UnknownNameError(
         f"unknown backbone {name!r}",
-        allowed=", ".join((*PLAIN_NAMES, "timm/<model>", "torchvision/<model>")),
+        allowed=", ".join((*PLAIN_NAMES, *(f"{library}/<model>" for library in LIBRARIES), "onnx/<file>")),
         hint=unknown_name_hint(name, PLAIN_NAMES),
     )
+
+
+def check_backbone_name(name: str) -> bool:
+    """Check as much of a backbone's name as can be without importing a library.
+
+    Returns
+    -------
+    bool
+        Whether :func:`resolve_backbone` imports none either.
+
+    Raises
+    ------
+    UnknownNameError, MissingDependencyError, PluginError
+        When there is none of this name, or the package that brings it is not installed.
+    """
+    library, slash, architecture = name.partition("/")
+    if name in _KNOWN or f"torchvision/{name}" in _KNOWN or not (slash and architecture):
+        resolve_backbone(name)
+        return True
+    if library not in (*LIBRARIES, "onnx"):
+        require_library(library, name=name)
+    return False
 
 
 def default_layers(backbone: str) -> tuple[str, ...]:

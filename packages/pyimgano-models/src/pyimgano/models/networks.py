@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pyimgano.core.errors import CheckpointError, WeightsError
-from pyimgano.models.backbones import Backbone
+from pyimgano.core.backbones import backbone_library
+from pyimgano.core.errors import CheckpointError, ParameterError, WeightsError
+from pyimgano.models.backbones import OWN_LIBRARIES, Backbone
 from pyimgano.models.weights import Weights, read_state_dict
 
 __all__ = ["PixelNetwork", "build_network", "build_untrained", "fingerprint", "replace_tensors"]
@@ -73,14 +74,16 @@ def build_network(
     WeightsError
         When the weights do not fit the network completely.
     """
-    state = None if weights.path is None else read_weights(backbone, weights)
+    # Another package reads its own files.
+    state = None if weights.path is None or not _is_own(backbone) else read_weights(backbone, weights)
     # The constructors draw from torch's global generator, whose state is the caller's business.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(weights.seed or 0)
         try:
-            network = _build(backbone, layers, state, size)
+            own = _is_own(backbone)
+            network = _build(backbone, layers, state, size) if own else _brought(backbone, layers, weights, size)
         except (RuntimeError, KeyError, IndexError) as error:
-            if state is None:
+            if weights.path is None:
                 raise
             reason = " ".join(line.strip() for line in str(error).strip().splitlines()[:2])
             if len(reason) > 240:
@@ -102,8 +105,10 @@ def build_untrained(
         from pyimgano.models.efficientnet_lite import EfficientNetLite0
 
         network: nn.Module = LiteFeatures(EfficientNetLite0().cut(layers), layers)
-    else:
+    elif _is_own(backbone):
         network = _build(backbone, layers, None, size)
+    else:
+        network = _brought(backbone, layers, None, size)
     return PixelNetwork(backbone, network).requires_grad_(True)
 
 
@@ -154,6 +159,20 @@ def _build(
     if state is not None:
         network.load_state_dict(state)
     return LiteFeatures(network.fold_batch_norm(), layers)
+
+
+def _is_own(backbone: Backbone) -> bool:
+    return backbone.library in OWN_LIBRARIES
+
+
+def _brought(
+    backbone: Backbone, layers: Sequence[str], weights: Optional[Weights], size: Optional[tuple[int, int]]
+) -> nn.Module:
+    """Return the network of a backbone that another package brings."""
+    if backbone.library == "onnx":
+        raise ParameterError(f"{backbone.name} is a graph, and no network that can be trained or adapted")
+    network: nn.Module = backbone_library(backbone.library, name=backbone.name).build(backbone, layers, weights, size)
+    return network
 
 
 def fingerprint(network: nn.Module) -> str:

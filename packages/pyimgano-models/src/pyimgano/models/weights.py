@@ -10,24 +10,31 @@ weights, which suit tests and little else.
 from __future__ import annotations
 
 import os
-import re
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional, Union
 
-from pyimgano.core.cache import cache_dir, describe_cached, sidecar_path, torch_home, verify_cached
+from pyimgano.core.backbones import backbone_library
+from pyimgano.core.cache import cache_dir, torch_home
 from pyimgano.core.errors import MissingDependencyError, ParameterError, WeightsError
 from pyimgano.core.files import sha256_file
 from pyimgano.core.parameters import require
-from pyimgano.models.backbones import LITE0, Backbone, resolve_backbone
+from pyimgano.core.weight_files import (
+    SUFFIXES,
+    Weights,
+    cached_file,
+    given_weights,
+    hub_endpoint,
+    in_hub_cache,
+    keep_file,
+    stated_digits,
+)
+from pyimgano.models.backbones import LITE0, OWN_LIBRARIES, Backbone, resolve_backbone
 
 __all__ = ["RANDOM_WARNING", "Source", "Weights", "find_weights", "read_state_dict", "store_weights", "weights_source"]
 
 RANDOM_WARNING = 'the backbone has random weights: scores say little about images (weights = "random")'
 
-SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 """What the file is called in a repository of the hub, the preferred name first."""
 
@@ -47,31 +54,6 @@ PDNS = {
     "pdn-medium": "https://github.com/nelson1425/EfficientAD/raw/main/models/teacher_medium.pth",
 }
 """Files of a reimplementation of EfficientAD: its authors have published none."""
-
-
-@dataclass(frozen=True)
-class Weights:
-    """The weights of one extractor.
-
-    Attributes
-    ----------
-    name : str
-        What they are, without a folder: a tag, a file name, or ``"random:<seed>"``.
-    path : Path or None
-        The file; None for random weights.
-    sha256 : str or None
-        Of the file; None for random weights until they are made.
-    seed : int or None
-        Of random weights.
-    place : {"package", "cache", "torch", "hub", "file", "random"} or None
-        Where the file was found.
-    """
-
-    name: str
-    path: Optional[Path] = None
-    sha256: Optional[str] = None
-    seed: Optional[int] = None
-    place: Optional[str] = None
 
 
 @dataclass(frozen=True)
@@ -119,16 +101,15 @@ def find_weights(backbone: Backbone, weights: str = "default") -> Weights:
     ParameterError
         When ``weights`` is none of the above.
     """
-    if is_random(weights):
-        digits = weights.partition(":")[2] or "0"
-        if not digits.isdecimal():
-            raise ParameterError(f"weights = {weights!r}", where="weights", allowed='"random" or "random:<seed>"')
-        return Weights(f"random:{int(digits)}", seed=int(digits), place="random")
-    if is_no_tag(weights):
-        path = Path(weights).expanduser()
-        if not path.is_file():
-            raise WeightsError("there is no such weights file", where=str(path))
-        return Weights(path.name, path, sha256_file(path), place="file")
+    if backbone.library == "onnx":
+        from pyimgano.models.onnx_files import onnx_weights
+
+        return onnx_weights(backbone, weights)
+    if backbone.library not in OWN_LIBRARIES:
+        return backbone_library(backbone.library, name=backbone.name).find_weights(backbone, weights)
+    given = given_weights(weights)
+    if given is not None:
+        return given
     if backbone.library == "embedded":
         return embedded_weights(backbone, weights)
     source = weights_source(backbone, weights)
@@ -140,16 +121,6 @@ def find_weights(backbone: Backbone, weights: str = "default") -> Weights:
             hint=how_to_get(backbone, source),
         )
     return found
-
-
-def is_random(weights: str) -> bool:
-    """Tell whether random weights are asked for."""
-    return weights == "random" or weights.startswith("random:")
-
-
-def is_no_tag(weights: str) -> bool:
-    """Tell whether ``weights`` names a file or random weights, and no set of weights of a library."""
-    return is_random(weights) or weights.lower().endswith(SUFFIXES) or "/" in weights or os.sep in weights
 
 
 def embedded_weights(backbone: Backbone, weights: str) -> Weights:
@@ -209,29 +180,25 @@ def _cache_stem(backbone: Backbone, tag: str) -> str:
     return f"{architecture}.{tag}" if tag else architecture
 
 
+def _cached_model(backbone: Backbone) -> str:
+    return f"{backbone.library}/{backbone.architecture.partition('.')[0]}"
+
+
 def cached_weights(backbone: Backbone, source: Source) -> Optional[Weights]:
     """Look in pyimgano's own cache."""
     folder = cache_dir("weights", backbone.library)
     for suffix in SUFFIXES:
         path = folder / (_cache_stem(backbone, source.tag) + suffix)
-        if not path.is_file():
-            continue
-        record = verify_cached(path)
-        model = f"{backbone.library}/{backbone.architecture.partition('.')[0]}"
-        if record.get("model") != model or record.get("version") != source.tag:
-            raise WeightsError(
-                f"the sidecar says it holds {record.get('model')} {record.get('version')}, not {model} {source.tag}",
-                where=str(path),
-                hint="delete the file and its .json, then store the right file again",
-            )
-        return Weights(source.tag or path.name, path, str(record["sha256"]), place="cache")
+        found = cached_file(path, model=_cached_model(backbone), version=source.tag)
+        if found is not None:
+            return found
     return None
 
 
 def library_weights(source: Source) -> Optional[Weights]:
     """Look in the caches of torch and of the Hugging Face hub."""
     if source.hub_id:
-        path = _in_hub_cache(source.hub_id)
+        path = in_hub_cache(source.hub_id, HUB_FILES)
         if path is not None:
             return Weights(source.tag or path.name, path, sha256_file(path), place="hub")
     if source.url:
@@ -247,29 +214,6 @@ def library_weights(source: Source) -> Optional[Weights]:
                 )
             return Weights(source.tag or path.name, path, actual, place="torch")
     return None
-
-
-def stated_digits(url: str) -> Optional[str]:
-    """Return the first digits of the SHA-256 that torch puts into a file's name (``resnet18-f37072fd.pth``)."""
-    found = re.search(r"-([0-9a-f]{8,64})\.[a-z]+$", url)
-    return found[1] if found else None
-
-
-def _in_hub_cache(hub_id: str) -> Optional[Path]:
-    try:
-        from huggingface_hub import try_to_load_from_cache
-    except ModuleNotFoundError:
-        return None
-    for name in HUB_FILES:
-        found = try_to_load_from_cache(hub_id, name)
-        if isinstance(found, str):
-            return Path(found)
-    return None
-
-
-def hub_endpoint() -> str:
-    """Return the hub's address, which ``HF_ENDPOINT`` sets to that of a mirror."""
-    return (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
 
 
 def how_to_get(backbone: Backbone, source: Source) -> str:
@@ -307,9 +251,6 @@ def store_weights(
     move: bool = False,
 ) -> Path:
     """Copy a weights file into pyimgano's cache, with the sidecar that vouches for it.
-
-    The sidecar gets its name first: a process that is killed leaves a sidecar without its file, which counts as
-    nothing, and never a file that nothing vouches for.
 
     Parameters
     ----------
@@ -355,16 +296,15 @@ def store_weights(
     build_network(resolved, [layer.name for layer in resolved.layers[-1:]], found)
     target = cache_target(resolved, source, given.suffix.lower())
     cache_dir("weights", resolved.library, create=True)
-    model = f"{resolved.library}/{resolved.architecture.partition('.')[0]}"
-    try:
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".incoming-") as temporary:
-            copy = Path(temporary, target.name)
-            (os.replace if move else shutil.copyfile)(given, copy)
-            describe_cached(copy, model=model, version=source.tag, origin=origin, license=source.license)
-            os.replace(sidecar_path(copy), sidecar_path(target))
-            os.replace(copy, target)
-    except OSError as error:
-        raise WeightsError(f"cannot copy the file: {error.strerror or error}", where=str(target)) from error
+    keep_file(
+        given,
+        target,
+        model=_cached_model(resolved),
+        version=source.tag,
+        move=move,
+        origin=origin,
+        license=source.license,
+    )
     return target
 
 

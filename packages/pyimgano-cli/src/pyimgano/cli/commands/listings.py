@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any, Optional
 
 from pyimgano.cli.output import print_json, print_message, print_names, print_table, stdout_reserved
+from pyimgano.core.backends import Backend, absent_backends
 from pyimgano.core.errors import UnknownNameError
 from pyimgano.core.plugins import GROUPS, PluginRecord
 from pyimgano.core.registry import COMPONENTS, DATASETS, MODELS, RECIPES, Registered, Registry
-from pyimgano.core.specs import Spec
+from pyimgano.core.specs import ModelSpec, Requirement, Spec
 
 __all__ = ["REGISTRIES", "plugin_records", "print_listing", "print_plugins"]
 
@@ -31,7 +32,8 @@ def print_listing(noun: str, *, tags: Sequence[str] = (), as_json: bool = False,
     tags : sequence of str
         Only entries that have all of them; a component's kind counts as one.
     as_json, names_only : bool
-        A JSON array, or one name per line, in place of the table.
+        A JSON array, or one name per line, in place of the table. The array also holds the models of backends that are
+        not installed, as not ``available``.
 
     Raises
     ------
@@ -48,16 +50,43 @@ def print_listing(noun: str, *, tags: Sequence[str] = (), as_json: bool = False,
         if tag not in known:
             raise UnknownNameError(f"no {noun} has the tag {tag!r}", where="--tag", allowed=sorted(known))
     chosen = [entry for entry in entries if set(tags) <= set(_tags(entry.spec))]
+    absent = () if tags else absent_backends()
     if as_json:
-        print_json([entry.to_json() for entry in chosen])
+        print_json([entry.to_json() for entry in chosen] + _absent_entries(noun, absent))
     elif names_only:
         print_names([entry.spec.key for entry in chosen])
     else:
         print_table((noun, "summary", "tags", "needs"), [_row(entry) for entry in chosen])
+    for backend in absent:
+        if _adds(noun, backend):
+            message = f"{backend.distribution} ({backend.absence}) would add {', '.join(_adds(noun, backend))}"
+            print_message("note", message, hint=backend.pip if backend.runs_here else None)
+    optional = {backend.distribution for backend in absent_backends()}
     for record in REGISTRIES[noun].records():
-        if record.status not in ("ok", "conflict"):
+        if record.status not in ("ok", "conflict") and record.entry.distribution not in optional:
             message = f"{record.entry.distribution} offers no {noun}s: {record.message}"
             print_message("warning", message, hint=None if record.entry.third_party else record.hint)
+
+
+def _adds(noun: str, backend: Backend) -> tuple[str, ...]:
+    """Return what of a listing's kind a backend that is not installed would add."""
+    if noun == "model":
+        return backend.adds
+    return tuple(f"features/{library}" for library in backend.backbones) if noun == "component" else ()
+
+
+def _absent_entries(noun: str, absent: Sequence[Backend]) -> list[dict[str, Any]]:
+    """Return entries of the models that backends would add, as far as they are known by name."""
+    if noun != "model":
+        return []
+    entries = []
+    for backend in absent:
+        need = Requirement(backend.package, backend.distribution)
+        for name in backend.models:
+            if not name.endswith("-"):
+                spec = ModelSpec(name, f"comes with {backend.distribution}: {backend.absence}", "", requires=(need,))
+                entries.append({**Registered(spec, backend.distribution).to_json(), "available": False})
+    return entries
 
 
 def _tags(spec: Spec) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from pyimgano.core.specs import COMPONENT_KINDS, ComponentSpec, ModelSpec, Spec
 
 __all__ = ["HEAVY_MODULES", "check_plugin"]
 
-HEAVY_MODULES = ("numpy", "torch", "cv2", "sklearn", "scipy", "pyod", "pydantic", "timm", "anomalib")
+HEAVY_MODULES = ("numpy", "torch", "cv2", "sklearn", "scipy", "pyod", "pydantic", "timm", "anomalib", "open_clip")
 """What a module that holds specs must not import: listings load it."""
 
 _NAME = re.compile(r"[a-z0-9]+(?:[-.][a-z0-9]+)*")
