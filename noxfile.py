@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
+from typing import Optional
 
 import nox
+from packaging.specifiers import SpecifierSet
 
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.error_on_missing_interpreters = True
@@ -32,8 +35,9 @@ TEST_TOOLS = [
 TEST_DATA = ["elpv-dataset>=1.0.0.post1", "scikit-image>=0.22"]  # real images, carried by the packages themselves
 # The other implementation that tests/parity and the benchmarks compare with; on 3.9 pip would silently take 0.7.
 ANOMALIB = "anomalib>=2; python_version >= '3.10'"
+ONNXSCRIPT = "onnxscript>=0.3; python_version >= '3.10'"  # with which anomalib exports to ONNX
 PYTHRESH = "pythresh>=1"  # thresholds that PyOD's users know; brings numba, so no package of ours asks for it
-NEWEST = [ANOMALIB, PYTHRESH]  # not for `minimums`
+NEWEST = [ANOMALIB, ONNXSCRIPT, PYTHRESH]  # not for `minimums`
 ADEVAL = "adeval>=1.1"  # approximate pixel metrics, beside which the benchmarks measure the exact ones
 LINTERS = ["import-linter>=2.3,<3", "mypy>=1.18,<2", "ruff>=0.14,<0.17"]  # mypy 2 cannot target 3.9
 # What mypy reads, no newer than Python 3.9 gets it: newer ones use syntax that mypy refuses when it targets 3.9.
@@ -48,10 +52,21 @@ SHORT = ("-m", "not long")
 WORKERS = os.environ.get("TEST_WORKERS", "")
 
 
-def packages_with_extras(*, editable: bool) -> list[str]:
-    """Return what to give to ``pip install`` for every package with all of its extras."""
+def projects_for(session: nox.Session) -> dict[Path, dict]:
+    """Return the packages that run on the session's Python: a backend may need a newer one than the rest."""
+    python: Optional[str] = session.python if isinstance(session.python, str) else None
+    version = python or "{}.{}".format(*sys.version_info)
+    return {
+        folder: project
+        for folder, project in PROJECTS.items()
+        if SpecifierSet(project["project"]["requires-python"]).contains(version)
+    }
+
+
+def packages_with_extras(session: nox.Session, *, editable: bool) -> list[str]:
+    """Return what to give to ``pip install`` for every package of the session's Python with all of its extras."""
     arguments = []
-    for folder, project in PROJECTS.items():
+    for folder, project in projects_for(session).items():
         extras = ",".join(project["project"].get("optional-dependencies", {}))
         target = f"./{folder.as_posix()}[{extras}]" if extras else f"./{folder.as_posix()}"
         arguments += ["-e", target] if editable else [target]
@@ -75,7 +90,7 @@ def run_pytest(session: nox.Session, *arguments: str) -> None:
 def run_tests(session: nox.Session, *arguments: str) -> None:
     """Install every package with all extras, the plugins and the peer, and run the tests."""
     session.install(
-        *packages_with_extras(editable=True), *plugin_arguments(), *TEST_TOOLS, *TEST_DATA, ANOMALIB, PYTHRESH
+        *packages_with_extras(session, editable=True), *plugin_arguments(), *TEST_TOOLS, *TEST_DATA, *NEWEST
     )
     run_pytest(session, *arguments)
 
@@ -97,7 +112,7 @@ def minimums(session: nox.Session) -> None:
     """As `matrix`, with the oldest version of each direct dependency that the packages admit (OpenCV 4 among them)."""
     session.install(
         "--resolution=lowest-direct",
-        *packages_with_extras(editable=True),
+        *packages_with_extras(session, editable=True),
         *plugin_arguments(),
         *TEST_TOOLS,
         *TEST_DATA,
@@ -107,8 +122,8 @@ def minimums(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style, layers and types."""
-    editable = [argument for folder in PROJECTS for argument in ("-e", f"./{folder.as_posix()}")]
+    """Style, layers and types; on Python 3.10 or newer, since a backend needs it."""
+    editable = [argument for folder in projects_for(session) for argument in ("-e", f"./{folder.as_posix()}")]
     session.install("--no-deps", *editable)
     session.install(*LINTERS, *TYPED)
     session.run("ruff", "check")
@@ -139,9 +154,9 @@ def wheels(session: nox.Session) -> None:
     session.notify("wheels_all")
 
 
-def built_requirements(*names: str) -> list[str]:
+def built_requirements(session: nox.Session, *names: str) -> list[str]:
     """Return exact requirements on the built `names` (default: all), to be found in ``dist`` and nowhere else."""
-    versions = {project["project"]["name"]: project["project"]["version"] for project in PROJECTS.values()}
+    versions = {p["project"]["name"]: p["project"]["version"] for p in projects_for(session).values()}
     exact = [f"{name}=={versions[name]}" for name in names or versions]
     return ["--find-links", str(DIST), *exact]
 
@@ -155,7 +170,7 @@ def install_built(session: nox.Session, *requirements: str) -> None:
 @nox.session
 def wheels_core(session: nox.Session) -> None:
     """Import all of core from its wheel, with nothing else installed (run by `wheels`)."""
-    install_built(session, *built_requirements("pyimgano-core"))
+    install_built(session, *built_requirements(session, "pyimgano-core"))
     check = Path("tools/check_core_alone.py").resolve()
     with tempfile.TemporaryDirectory() as elsewhere:
         session.chdir(elsewhere)
@@ -166,7 +181,7 @@ def wheels_core(session: nox.Session) -> None:
 @nox.session
 def wheels_all(session: nox.Session) -> None:
     """Install the built meta package with its extras and use it outside of the checkout (run by `wheels`)."""
-    arguments = built_requirements()
+    arguments = built_requirements(session)
     meta = PROJECTS[Path("packages/pyimgano")]["project"]
     install_built(session, *arguments, f"pyimgano[all]=={meta['version']}")
     with tempfile.TemporaryDirectory() as elsewhere:
@@ -194,5 +209,5 @@ def demo(session: nox.Session) -> None:
 @nox.session(python="3.11")
 def bench(session: nox.Session) -> None:
     """The speed and memory table, beside anomalib in one run."""
-    session.install(*packages_with_extras(editable=True), *TEST_TOOLS, *TEST_DATA, ANOMALIB, ADEVAL)
+    session.install(*packages_with_extras(session, editable=True), *TEST_TOOLS, *TEST_DATA, ANOMALIB, ADEVAL)
     session.run("python", "-m", "benchmarks", *session.posargs, env=ENV)

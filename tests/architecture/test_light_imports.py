@@ -7,11 +7,14 @@ import sys
 import pytest
 
 HEAVY = {
+    "anomalib",
     "cv2",
     "joblib",
+    "lightning",
     "numpy",
     "onnxruntime",
     "open_clip",
+    "openvino",
     "pydantic",
     "scipy",
     "skimage",
@@ -33,6 +36,9 @@ print("MODULES", *sorted(sys.modules), file=sys.stderr)
 sys.exit(code)
 """
 
+# pyimgano-anomalib is not installed on older ones.
+ON_3_10 = pytest.mark.skipif(sys.version_info < (3, 10), reason="anomalib 2 needs Python ≥ 3.10")
+
 COMMANDS = [
     ("--help",),
     ("--version",),
@@ -40,6 +46,7 @@ COMMANDS = [
     ("infer", "--help"),
     ("export", "--help"),
     ("bundle", "run", "--help"),
+    ("runs", "import-anomalib", "--help"),
     ("benchmark", "--help"),
     ("synthesize", "--help"),
     ("components", "list"),
@@ -86,6 +93,7 @@ def test_command_imports_nothing_heavy(command, tmp_path):
 @pytest.mark.parametrize(
     "module",
     [
+        pytest.param("pyimgano.anomalib.specs", marks=ON_3_10),
         "pyimgano.cli",
         "pyimgano.core",
         "pyimgano.datasets",

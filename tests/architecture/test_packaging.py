@@ -53,7 +53,23 @@ def test_siblings_and_their_extras_exist(projects):
 
 
 def test_no_package_caps_python(projects):
-    assert {project["project"]["requires-python"] for project in projects.values()} == {">=3.9"}
+    from pyimgano.core.backends import BACKENDS
+
+    floors = {name: project["project"]["requires-python"] for name, project in projects.items()}
+    newer = {backend.distribution: ">={}.{}".format(*backend.python) for backend in BACKENDS}
+    assert floors == {name: newer.get(name, ">=3.9") for name in projects}
+
+
+def test_the_meta_package_asks_for_a_backend_only_where_it_runs(projects):
+    from pyimgano.core.backends import BACKENDS
+
+    for backend in BACKENDS:
+        pins = [pin for _, pin in requirements(projects["pyimgano"]) if pin.name == backend.distribution]
+        assert pins
+        for pin in pins:
+            for python in ("3.9", "3.10", "3.12"):
+                wanted = tuple(map(int, python.split("."))) >= backend.python
+                assert (pin.marker is None or pin.marker.evaluate({"python_version": python})) is wanted
 
 
 def test_every_dependency_of_others_has_a_floor(projects):

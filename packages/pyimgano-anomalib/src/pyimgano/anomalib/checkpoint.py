@@ -26,9 +26,9 @@ class AnomalibCheckpoint(BaseDetector):
     """A model that anomalib 2 trained, from its checkpoint or from one of its exports.
 
     It is fitted already: :meth:`fit` opens the file, reads the good images and scores one of them, to find out early
-    what would fail later, and learns nothing. Scores and maps are raw: anomalib's normalisation, which clamps them, and its
-    thresholds are bypassed, also within exported graphs. A saved detector holds all it needs; the file is not asked for
-    again.
+    what would fail later, and learns nothing. Scores and maps are raw: anomalib's normalisation, which clamps them, and
+    its thresholds are bypassed, also within exported graphs. A saved detector holds all it needs; the file is not asked
+    for again.
 
     Parameters
     ----------
@@ -39,8 +39,8 @@ class AnomalibCheckpoint(BaseDetector):
         Which model a ``.ckpt`` is of, e.g. ``"patchcore"``; the file does not say it. Default: as the folder above it
         that is named after one.
     trust : bool
-        Whether code that the file names may run. Not needed for ``.ckpt`` of anomalib 2.7, ``.onnx`` and ``.xml``; always
-        for ``.pt``, which is a pickled model.
+        Whether code that the file names may run. Not needed for ``.ckpt`` of anomalib 2.7, ``.onnx`` and ``.xml``;
+        always for ``.pt``, which is a pickled model.
     input_size : int or (int, int), optional
         Side, or (height, width), that images are resized to. Default: what the checkpoint says, else (of older ones)
         the model's own. Of a graph that takes any size it is the size that its images are brought to.
@@ -178,7 +178,8 @@ class AnomalibCheckpoint(BaseDetector):
             raise CheckpointError(
                 f"only an ONNX graph can be exported as one, and this is a {Path(self.path).suffix}",
                 where=str(self.path),
-                hint="anomalib export --export_type onnx, and name the .onnx file as the path",
+                hint="take `anomalib export --export_type onnx`, and name the .onnx file as the path; "
+                "or a bundle for torch: pyimgano export --runtime torch",
             )
         size = self.opened_.size or self._size()
         if size is None:
@@ -215,6 +216,6 @@ class AnomalibCheckpoint(BaseDetector):
         else:
             from pyimgano.anomalib.graph_checkpoint import OnnxCheckpoint, OpenVinoCheckpoint
 
-            graphs = {OnnxCheckpoint.kind: OnnxCheckpoint, OpenVinoCheckpoint.kind: OpenVinoCheckpoint}
+            graphs: dict[str, Any] = {OnnxCheckpoint.kind: OnnxCheckpoint, OpenVinoCheckpoint.kind: OpenVinoCheckpoint}
             self.opened_ = graphs[facts["kind"]].from_state(arrays, facts)
         self.source_sha256_ = facts["sha256"]

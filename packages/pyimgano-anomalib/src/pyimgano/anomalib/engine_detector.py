@@ -47,9 +47,9 @@ class EngineDetector(BaseDetector):
     """An image model of anomalib, trained by its ``Engine`` on the images of the fit and nothing else.
 
     The parameters are those of anomalib's constructor, under its names and with its defaults, and the ones below. Where
-    anomalib has a parameter of the same name (``batch_size`` of GANomaly, ``epochs`` of GeneralAD, ``image_size``), it is
-    one parameter and means both. A default that is no literal in anomalib's source is None here, and left to anomalib;
-    members of enumerations are given by their values.
+    anomalib has a parameter of the same name (``batch_size`` of GANomaly, ``epochs`` of GeneralAD), it is one parameter
+    and means both. A default that is no literal in anomalib's source is None here, and left to anomalib; members of
+    enumerations are given by their values.
 
     Parameters
     ----------
@@ -141,7 +141,8 @@ class EngineDetector(BaseDetector):
             if isinstance(value, str) and value == parameter.default and value.startswith(_DATASETS):
                 # anomalib would download it into a folder below the one that the user happens to stand in
                 value = str(cache_dir("anomalib", "datasets", value[len(_DATASETS) :]))
-                Path(value).mkdir(parents=True, exist_ok=True) if not weights else None
+                if not weights:  # nothing of it is needed, but that it is there
+                    Path(value).mkdir(parents=True, exist_ok=True)
             params[parameter.name] = value
         size = self.input_size
         if size is not None:

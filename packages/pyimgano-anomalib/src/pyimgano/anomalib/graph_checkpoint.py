@@ -137,7 +137,7 @@ class OpenVinoCheckpoint:
         sides = [shape[axis] for axis in (2, 3)]
         self.size = tuple(side.get_length() for side in sides) if all(side.is_static for side in sides) else None
         self._places: dict[str, int] = {}
-        raw = []
+        raw: list[Any] = []
         for output in model.outputs:
             for name in ("pred_score", "anomaly_map"):
                 if name in output.get_names():
@@ -158,7 +158,9 @@ class OpenVinoCheckpoint:
             return cls(path.read_bytes(), beside.read_bytes())
         except OSError as error:
             raise CheckpointError(
-                f"cannot be read: {error.strerror}", where=str(error.filename), allowed="an .xml with its .bin beside it"
+                f"cannot be read: {error.strerror}",
+                where=str(error.filename),
+                allowed="an .xml with its .bin beside it",
             ) from error
 
     @classmethod

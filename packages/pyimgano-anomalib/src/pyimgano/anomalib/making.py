@@ -30,7 +30,6 @@ def import_anomalib() -> Any:
         When anomalib, or what it stands on, is missing or broken.
     """
     with quiet(), anomalib_errors("anomalib"):
-        import anomalib.engine
         import anomalib.models.image as offered
 
         return offered
@@ -96,7 +95,6 @@ def _pre_processor(
     where: str,
 ) -> Any:
     from anomalib.pre_processing import PreProcessor
-
     from pyimgano.anomalib.preparation import Preparation, with_pixel_statistics
 
     processor = made.configure_pre_processor(image_size=input_size)

@@ -15,7 +15,7 @@ from pyimgano.anomalib.index import image_models
 __all__: list[str] = []
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _made(name: str) -> type[EngineDetector]:
     for model in image_models():
         if name == model.class_name:

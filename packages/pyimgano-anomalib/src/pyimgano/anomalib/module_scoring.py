@@ -1,4 +1,4 @@
-"""Raw scores and maps of a Lightning module: its network alone, without the post-processor that normalises and clamps."""
+"""Raw scores and maps of a Lightning module: its network alone, without the post-processor that clamps."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ class ModuleScorer:
         pixels, frame = self.preparation(image)
         with torch.inference_mode(), quiet(), anomalib_errors(self.name):
             found = self.network(pixels.to(self.device))
-        anomaly_map = getattr(found, "anomaly_map", None)
-        score = getattr(found, "pred_score", None)
+        anomaly_map: Any = getattr(found, "anomaly_map", None)
+        score: Any = getattr(found, "pred_score", None)
         if score is None and anomaly_map is None:
             raise PyimganoError("its network gave neither a score nor a map", where=self.name)
         value = float(anomaly_map.max() if score is None else score.flatten()[0])

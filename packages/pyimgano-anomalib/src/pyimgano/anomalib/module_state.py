@@ -46,7 +46,7 @@ def restore_module(module: Any, arrays: Mapping[str, Any]) -> None:
         path, _, last = name.rpartition(".")
         owner = owners.get(path)
         buffer = None if owner is None else owner._buffers.get(last)
-        if buffer is not None and buffer.shape != tensor.shape:
+        if owner is not None and buffer is not None and buffer.shape != tensor.shape:
             owner._buffers[last] = torch.empty_like(tensor, dtype=buffer.dtype)
     try:
         found = module.load_state_dict(state, strict=False)

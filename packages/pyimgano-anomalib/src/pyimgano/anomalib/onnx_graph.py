@@ -1,4 +1,4 @@
-"""Surgery on ONNX graphs that anomalib exported: raw outputs in place of normalised ones, and pyimgano's own signature."""
+"""Changes ONNX graphs that anomalib exported: raw outputs in place of normalised ones, and pyimgano's signature."""
 
 from __future__ import annotations
 
@@ -160,9 +160,7 @@ def with_image_input(model: Any, size: tuple[int, int], map_shape: Optional[tupl
     if output_name(IMAGE_SCORE) in made:
         shapes.append((output_name(IMAGE_SCORE), "score", [1]))
     elif map_shape is not None:
-        graph.node.append(
-            helper.make_node("ReduceMax", [output_name(PIXEL_MAP)], [f"{_PREFIX}highest"], keepdims=0)
-        )
+        graph.node.append(helper.make_node("ReduceMax", [output_name(PIXEL_MAP)], [f"{_PREFIX}highest"], keepdims=0))
         shapes.append((f"{_PREFIX}highest", "score", [1]))
     for source, name, shape in shapes:
         graph.initializer.append(numpy_helper.from_array(np.array(shape, dtype=np.int64), f"{_PREFIX}{name}_shape"))

@@ -8,10 +8,10 @@ from typing import Any, Optional
 
 import numpy as np
 import torch
-from anomalib.data.transforms import ExportableCenterCrop
 from torch import Tensor, nn
 from torchvision.transforms.v2 import CenterCrop, Compose, InterpolationMode, Normalize, Resize
 
+from anomalib.data.transforms import ExportableCenterCrop
 from pyimgano.core.errors import CheckpointError, ParameterError
 
 __all__ = ["Frame", "Preparation", "steps_of", "with_pixel_statistics"]

@@ -21,8 +21,8 @@ _LOGGERS = ("anomalib", "lightning", "lightning.fabric", "lightning.pytorch", "l
 def seeded(seed: int) -> Iterator[None]:
     """Seed the global generators, which anomalib draws from, and give them their states back afterwards.
 
-    Random numbers drawn inside are those that anomalib draws after ``lightning.seed_everything(seed)``. torch is told to
-    take deterministic algorithms where there are such.
+    Random numbers drawn inside are those that anomalib draws after ``lightning.seed_everything(seed)``. torch is told
+    to take deterministic algorithms where there are such.
     """
     import torch
 

@@ -11,9 +11,9 @@ from typing import Any, Optional
 import lightning.pytorch as pl
 import numpy as np
 import torch
-from anomalib.engine import Engine
 from lightning.pytorch import Callback
 
+from anomalib.engine import Engine
 from pyimgano.anomalib.making import anomalib_errors
 from pyimgano.anomalib.preparation import Preparation
 from pyimgano.anomalib.surroundings import quiet
@@ -26,7 +26,7 @@ __all__ = ["train_module"]
 logger = logging.getLogger(__name__)
 
 
-class _Watch(Callback):  # type: ignore[misc]
+class _Watch(Callback):
     """Logs the mean loss of each epoch, and stops at a loss that is not finite."""
 
     def __init__(self) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from anomalib.data import ImageBatch
 from torch.utils.data import DataLoader, Dataset
 
+from anomalib.data import ImageBatch
 from pyimgano.anomalib.preparation import Preparation
 from pyimgano.core.batching import ImageBatches, source_name
 
@@ -31,7 +31,7 @@ class _Chosen(Sequence[Any]):
         return self._images[self._order[index]]
 
 
-class _Images(Dataset):  # type: ignore[misc]
+class _Images(Dataset):
     def __init__(self, images: Sequence[Any], order: Sequence[int], preparation: Preparation) -> None:
         self.images = images
         self.order = list(order)
@@ -59,7 +59,7 @@ def _collate(items: Sequence[tuple[str, torch.Tensor]]) -> ImageBatch:
     )
 
 
-class FitImages(pl.LightningDataModule):  # type: ignore[misc]
+class FitImages(pl.LightningDataModule):
     """A data module of good images.
 
     Parameters

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from pyimgano.core.specs import RecipeSpec, Requirement
+from pyimgano.core.specs import RecipeSpec
 
 __all__ = ["RECIPES"]
 
 RECIPES: tuple[RecipeSpec, ...] = (
     RecipeSpec(
         "anomalib-train",
-        "Train a model of anomalib with its Engine; then as industrial-adapt",
+        "Train a model of anomalib (pyimgano-anomalib) with its Engine; then as industrial-adapt",
         "pyimgano.recipes.anomalib_train:AnomalibTrain",
         tags=("one-class", "anomalib"),
-        requires=(Requirement("pyimgano.anomalib", "pyimgano-anomalib"),),
         parameters="none: everything is set in the run config (pyimgano schema run-config)",
         presets=("patchcore", "padim", "stfpm", "reverse-distillation"),
     ),

@@ -10,14 +10,14 @@ from __future__ import annotations
 import csv
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 
 from pyimgano.core.errors import RunError
 
-__all__ = ["FoundCheckpoint", "checkpoint_config", "find_checkpoints", "trained_name"]
+__all__ = ["FoundCheckpoint", "checkpoint_config", "distinct_names", "find_checkpoints"]
 
 _FORMATS = {".ckpt": "checkpoint", ".onnx": "onnx", ".pt": "torch", ".xml": "openvino"}
 _VERSION = re.compile(r"(v\d+|latest)$")
@@ -164,10 +164,15 @@ def checkpoint_config(found: FoundCheckpoint, dataset: Optional[Path]) -> dict[s
     return config
 
 
-def trained_name(found: FoundCheckpoint) -> str:
-    """Return a name for files about a checkpoint: model, dataset, category, version and kind, as far as known."""
-    parts = [found.model, found.dataset, found.category, found.version]
-    known = [part for part in parts if part] or [found.path.stem]
-    if found.kind != "checkpoint":
-        known.append(found.kind)
-    return re.sub(r"[^\w.-]+", "-", "-".join(known)).lower()
+def distinct_names(found: Sequence[FoundCheckpoint]) -> list[str]:
+    """Return a name for a file about each: model, dataset, category, version and kind as far as known, and a number."""
+    names: list[str] = []
+    for item in found:
+        parts = [part for part in (item.model, item.dataset, item.category, item.version) if part]
+        known = parts or [item.path.stem]
+        if item.kind != "checkpoint":
+            known.append(item.kind)
+        name = re.sub(r"[^\w.-]+", "-", "-".join(known)).lower()
+        number = 1 + sum(other == name or other.startswith(f"{name}~") for other in names)
+        names.append(name if number == 1 else f"{name}~{number}")
+    return names
