@@ -70,7 +70,7 @@ def test_broken_plugin_hurts_no_other_and_is_named_on_a_miss(registry, plug_in):
         registry.get("patchcor")
     text = str(caught.value)
     assert "unknown model 'patchcor'" in text
-    assert "did you mean 'patchcore'" in text
+    assert "did you mean 'patchcore'?" in text
     assert "pyimgano models list" in text
     assert "broken offers nothing: ZeroDivisionError" in text
     assert caught.value.exit_code == 2

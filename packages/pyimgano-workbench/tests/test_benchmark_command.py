@@ -368,3 +368,36 @@ def test_a_suite_and_models_contradict_each_other(data: Path) -> None:
     result = benchmark("--dataset", data, "--suite", "cpu", "--models", "pixel-gaussian")
     assert result.returncode == 2
     assert "--suite and --models" in result.stderr
+
+
+def test_a_model_is_given_parameters_by_name(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result = benchmark(
+        *("--dataset", data, "--models", "pixel-gaussian,pixel-median", "--categories", "a", "--output", out),
+        *("--model-set", "pixel-gaussian.input_size=[16, 24]", "--set", "output.report=false"),
+    )
+    assert result.returncode == 0, result.stderr
+    used = {row["model"]: load_json(out / "runs" / row["run"] / "config.json")["model"]["params"] for row in rows(out)}
+    assert used == {"pixel-gaussian": {"input_size": [16, 24]}, "pixel-median": {}}
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("padim.n_features=5", "one of the --models (pixel-gaussian)"),
+        ("pixel-gaussian.input_size", "is not MODEL.KEY=VALUE"),
+        ("pixel-gaussian.inputsize=5", "did you mean 'inputsize' → 'input_size'?"),
+    ],
+)
+def test_a_parameter_that_nobody_takes_is_an_error(data: Path, tmp_path: Path, setting: str, told: str) -> None:
+    result = benchmark(
+        *("--dataset", data, "--models", "pixel-gaussian", "--model-set", setting, "--output", tmp_path / "out")
+    )
+    assert result.returncode == 2
+    assert told in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_no_suite_takes_what_runs_only_when_it_is_named() -> None:
+    labels = {entry.model for name in SUITES for entry in suite_entries(name)[0]}
+    assert not {label for label in labels if label.startswith("anomalib-")}

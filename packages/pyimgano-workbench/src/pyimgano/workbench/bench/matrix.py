@@ -106,7 +106,8 @@ def plan_cells(
     same = {"dataset.root": base.dataset.root, "recipe": base.recipe, "preset": base.preset}
     configs = {}
     for entry in entries:
-        own = entry.model == base.model.name and not entry.params
+        # An entry under the model's own name is that model; under another label it starts from its defaults.
+        own = entry.model == base.model.name and (not entry.params or entry.label == entry.model)
         model = base.model if own else load_run_config(flags={**same, "model.name": entry.model}).model
         if entry.params:
             create_model(entry.model, **entry.params)  # refuses what it does not take

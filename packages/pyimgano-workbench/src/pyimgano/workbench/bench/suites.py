@@ -16,9 +16,12 @@ __all__ = ["SUITES", "Skipped", "SuiteEntry", "suite_entries"]
 SUITES: Mapping[str, str] = {
     "classical": "models with the tag classical, but the deep ones of PyOD",
     "cpu": "classical, the same on patches of the embedded backbone, and deep models that need no training",
-    "all": "every registered model",
+    "all": "every registered model but those of anomalib",
 }
 """Name → what is in it."""
+
+NAMED_ONLY = frozenset({"anomalib"})
+"""Tags of models that run when they are named, and in no suite: another implementation of many of them, hours long."""
 
 _PATCHES: Mapping[str, Any] = {"features": "embedding", "level": "patch"}
 PATCH_LEVEL: Mapping[str, Mapping[str, Any]] = {
@@ -99,9 +102,11 @@ def suite_entries(name: str) -> tuple[list[SuiteEntry], list[Skipped]]:
 
 
 def _belongs(suite: str, spec: ModelSpec) -> bool:
+    tags = set(spec.tags)
+    if tags & NAMED_ONLY:
+        return False
     if suite == "all":
         return True
-    tags = set(spec.tags)
     if "slow" in tags:
         return False
     if suite == "classical":

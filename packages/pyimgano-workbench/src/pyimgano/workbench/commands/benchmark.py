@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, List, Optional  # noqa: UP035 - typer evaluates the annotations, also on 3.9
+from typing import (  # noqa: UP035 - typer evaluates the annotations, also on 3.9
+    TYPE_CHECKING,
+    Any,
+    List,
+    Optional,
+    Union,
+)
 
 import typer
 
 if TYPE_CHECKING:
-    from pyimgano.workbench.bench import Leaderboard
+    from pyimgano.workbench.bench import Leaderboard, SuiteEntry
 
 __all__ = ["benchmark"]
 
@@ -34,6 +40,9 @@ def benchmark(
     settings: Optional[List[str]] = typer.Option(  # noqa: UP006
         None, "--set", metavar="KEY=VALUE", help="Override a key of the config; repeatable."
     ),
+    model_settings: Optional[List[str]] = typer.Option(  # noqa: UP006
+        None, "--model-set", metavar="MODEL.KEY=VALUE", help="Set a parameter of one of the --models; repeatable."
+    ),
     preset: Optional[str] = typer.Option(None, "--preset", help="Preset of the recipe."),
     output: Path = typer.Option(
         Path("benchmark"), "--output", "-o", help="Folder for the table and the runs; the same one resumes."
@@ -53,7 +62,7 @@ def benchmark(
     its models share their features through a cache on disk.
     """
     from pyimgano.core.errors import ConfigError
-    from pyimgano.workbench.bench import Leaderboard, Skipped, SuiteEntry, plan_cells, suite_entries
+    from pyimgano.workbench.bench import Leaderboard, Skipped, plan_cells, suite_entries
     from pyimgano.workbench.commands.console import say
     from pyimgano.workbench.commands.printing import print_json, print_text
     from pyimgano.workbench.report import write_benchmark_report
@@ -82,10 +91,11 @@ def benchmark(
         entries, skipped = suite_entries(suite)
         for one in skipped:
             say(f"skipped: {one.model}: {one.reason}")
+    chosen = _with_parameters(_split(models, "--models"), model_settings or ())
     common: dict[str, Any] = {"file": config, "settings": settings or (), "dataset": dataset, "preset": preset}
     cells = plan_cells(
         output,
-        models=entries or _split(models, "--models") or _own_model(common),
+        models=entries or chosen or _own_model(common),
         categories=_split(categories, "--categories") or None,
         seeds=[_seed(text) for text in _split(seeds, "--seeds")],
         **common,
@@ -101,6 +111,29 @@ def benchmark(
         _show(board)
     if rows:
         raise typer.Exit(1)
+
+
+def _with_parameters(models: Sequence[str], settings: Sequence[str]) -> list[Union[str, SuiteEntry]]:
+    """Give models the parameters that ``--model-set`` names."""
+    from pyimgano.core.errors import ConfigError
+    from pyimgano.workbench.bench import SuiteEntry
+    from pyimgano.workbench.config.layers import setting_value
+
+    params: dict[str, dict[str, Any]] = {model: {} for model in models}
+    for setting in settings:
+        key, separator, text = setting.partition("=")
+        # The longest label first: a name may hold a dot.
+        label = next((one for one in sorted(params, key=len, reverse=True) if key.startswith(f"{one}.")), None)
+        if not separator or label is None or not key[len(label) + 1 :]:
+            given = ", ".join(params) or "none was given"
+            raise ConfigError(
+                f"{setting!r} is not MODEL.KEY=VALUE",
+                where="--model-set",
+                allowed=f"one of the --models ({given}), a dot, a parameter, '=', a value",
+                hint="for example: --models patchcore,padim --model-set padim.n_features=50",
+            )
+        params[label][key[len(label) + 1 :]] = setting_value(text)
+    return [SuiteEntry(model, model, params[model]) if params[model] else model for model in models]
 
 
 def _split(text: Optional[str], option: str) -> list[str]:

@@ -12,7 +12,17 @@ from typing import Any, Optional
 from pyimgano.core.errors import ConfigError
 from pyimgano.workbench.config.places import KeyPath, Positions, read_config_file
 
-__all__ = ["PATHS", "TABLES_OF_PATHS", "Layer", "file_layer", "flag_layer", "merge", "paths_in", "setting_layer"]
+__all__ = [
+    "PATHS",
+    "TABLES_OF_PATHS",
+    "Layer",
+    "file_layer",
+    "flag_layer",
+    "merge",
+    "paths_in",
+    "setting_layer",
+    "setting_value",
+]
 
 FLAGS = {
     "dataset.root": "--dataset",
@@ -130,11 +140,15 @@ def setting_layer(setting: str) -> Layer:
             allowed="a key of the config with dots between its parts, '=', and a value in JSON (or plain text)",
             hint="for example: --set calibration.alpha=0.01",
         )
+    return Layer(_absolute(_nested(key.strip(), setting_value(text)), Path.cwd()), f"--set {setting}")
+
+
+def setting_value(text: str) -> Any:
+    """Return the value of a setting: JSON, and text where it is not."""
     try:
-        value = json.loads(text, parse_constant=_refuse_constant)
+        return json.loads(text, parse_constant=_refuse_constant)
     except ValueError:
-        value = text
-    return Layer(_absolute(_nested(key.strip(), value), Path.cwd()), f"--set {setting}")
+        return text
 
 
 def _refuse_constant(name: str) -> None:
