@@ -62,7 +62,7 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="session")
 def results(images: CheckImages, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What anomalib leaves of a training of its own, by its Engine and its data module, and three exports of it."""
+    """What anomalib leaves of a training of its own, by its Engine and its data module, and its export for torch."""
     from pyimgano.anomalib.making import import_anomalib
 
     import_anomalib()
@@ -92,16 +92,5 @@ def results(images: CheckImages, weights: Path, tmp_path_factory: pytest.TempPat
         )
         engine = Engine(default_root_dir=root / "results", accelerator="cpu", enable_progress_bar=False, logger=False)
         engine.fit(model, datamodule=data)
-        exports = engine.trainer.default_root_dir
-        model.to_torch(exports)
-        graph = model.to_onnx(exports, input_size=(SIDE, SIDE))
-        _to_openvino(graph, Path(exports) / "weights" / "openvino" / "model.xml")
+        model.to_torch(engine.trainer.default_root_dir)
     return root / "results"
-
-
-def _to_openvino(graph: Path, target: Path) -> None:
-    """Do what anomalib's ``to_openvino`` does with the graph that it exports a second time."""
-    import openvino
-
-    target.parent.mkdir(parents=True)
-    openvino.save_model(openvino.convert_model(graph), target, compress_to_fp16=False)

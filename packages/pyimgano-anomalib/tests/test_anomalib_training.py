@@ -198,7 +198,9 @@ def test_weights_that_would_be_downloaded_are_said_to_be(images, nowhere, monkey
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_HOME", str(nowhere / "hub"))
     with pytest.raises(WeightsError, match="Stfpm downloads what it needs, and could not") as caught:
-        create_model("anomalib-stfpm", backbone="tf_efficientnet_lite1", layers=["blocks.1"], epochs=1).fit(images.train)
+        create_model("anomalib-stfpm", backbone="tf_efficientnet_lite1", layers=["blocks.1"], epochs=1).fit(
+            images.train
+        )
     assert "backbone_weights" in str(caught.value)
 
 

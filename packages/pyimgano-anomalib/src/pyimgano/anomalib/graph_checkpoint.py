@@ -13,18 +13,22 @@ from pyimgano.core.errors import CheckpointError, MissingDependencyError
 __all__ = ["OnnxCheckpoint", "OpenVinoCheckpoint"]
 
 
-def _blob(array: np.ndarray) -> Any:
-    """Return an image, (H, W, 3) uint8, as a graph of anomalib takes it: (1, 3, H, W) float32 in [0, 1]."""
-    return (np.ascontiguousarray(array.transpose(2, 0, 1))[None] / np.float32(255)).astype(np.float32)
+def _blob(array: np.ndarray, copies: int) -> Any:
+    """Return an image, (H, W, 3) uint8, as a graph of anomalib takes it: (N, 3, H, W) float32 in [0, 1].
+
+    ``copies`` is N: 1, unless the exporter has fixed another number, as it does with some models.
+    """
+    planes = (array.transpose(2, 0, 1)[None] / np.float32(255)).astype(np.float32)
+    return np.ascontiguousarray(np.repeat(planes, copies, axis=0))
 
 
 def _answer(score: Any, plane: Any, maps: bool) -> tuple[float, Optional[np.ndarray]]:
+    """Return the score and the map of the first image of a graph's answer."""
     if score is None and plane is None:
         raise CheckpointError("the graph has neither a score nor a map")
-    value = float(np.max(plane) if score is None else np.asarray(score).reshape(-1)[0])
-    if plane is None or not maps:
-        return value, None
-    return value, np.asarray(plane, dtype=np.float32).reshape(np.shape(plane)[-2:])
+    first = None if plane is None else np.asarray(plane, dtype=np.float32)[0].reshape(np.shape(plane)[-2:])
+    value = float(np.max(first) if score is None else np.asarray(score).reshape(-1)[0])  # type: ignore[arg-type]
+    return value, first if maps else None
 
 
 class OnnxCheckpoint:
@@ -40,7 +44,14 @@ class OnnxCheckpoint:
 
     def __init__(self, graph: bytes) -> None:
         onnx, onnxruntime = _onnx()
-        from pyimgano.anomalib.onnx_graph import IMAGE_SCORE, PIXEL_MAP, input_shape, output_name, raw_graph
+        from pyimgano.anomalib.onnx_graph import (
+            IMAGE_SCORE,
+            PIXEL_MAP,
+            batch_size,
+            input_shape,
+            output_name,
+            raw_graph,
+        )
 
         self._graph = graph
         try:
@@ -58,6 +69,7 @@ class OnnxCheckpoint:
         )
         self._raw = raw
         self._input = model.graph.input[0].name
+        self._copies = batch_size(model)
         names = [output.name for output in raw.graph.output]
         wanted = (output_name(IMAGE_SCORE), output_name(PIXEL_MAP))
         self._score, self._map = (name if name in names else None for name in wanted)
@@ -80,7 +92,7 @@ class OnnxCheckpoint:
     def __call__(self, image: np.ndarray, *, maps: bool) -> tuple[float, Optional[np.ndarray]]:
         """Return the raw score of an image, (H, W, 3) uint8, and its map, (h, w) float32, or None."""
         names = [name for name in (self._score, self._map if maps or self._score is None else None) if name]
-        found = dict(zip(names, self._session.run(names, {self._input: _blob(image)})))
+        found = dict(zip(names, self._session.run(names, {self._input: _blob(image, self._copies)})))
         return _answer(found.get(self._score or ""), found.get(self._map or ""), maps)
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -136,6 +148,7 @@ class OpenVinoCheckpoint:
         shape = model.input(0).partial_shape
         sides = [shape[axis] for axis in (2, 3)]
         self.size = tuple(side.get_length() for side in sides) if all(side.is_static for side in sides) else None
+        self._copies = shape[0].get_length() if shape[0].is_static else 1
         self._places: dict[str, int] = {}
         raw: list[Any] = []
         for output in model.outputs:
@@ -170,7 +183,7 @@ class OpenVinoCheckpoint:
 
     def __call__(self, image: np.ndarray, *, maps: bool) -> tuple[float, Optional[np.ndarray]]:
         """Return the raw score of an image, (H, W, 3) uint8, and its map, (h, w) float32, or None."""
-        found = self._compiled([_blob(image)])
+        found = self._compiled([_blob(image, self._copies)])
         score, plane = (
             found[self._places[name]] if name in self._places else None for name in ("pred_score", "anomaly_map")
         )

@@ -8,7 +8,7 @@ import numpy as np
 
 from pyimgano.core.errors import CheckpointError
 
-__all__ = ["IMAGE_SCORE", "PIXEL_MAP", "input_shape", "raw_graph", "with_image_input"]
+__all__ = ["IMAGE_SCORE", "PIXEL_MAP", "batch_size", "input_shape", "output_name", "raw_graph", "with_image_input"]
 
 IMAGE_SCORE, PIXEL_MAP = "pred_score", "anomaly_map"
 _PREFIX = "pyimgano_"
@@ -22,6 +22,12 @@ def input_shape(model: Any) -> tuple[Optional[int], Optional[int]]:
         raise CheckpointError("takes other inputs than images, (N, 3, H, W): it is no graph that anomalib exported")
     height, width = (int(dim.dim_value) if dim.HasField("dim_value") else None for dim in dims[2:])
     return height, width
+
+
+def batch_size(model: Any) -> int:
+    """Return how many images a graph takes at once: 1, unless the exporter has fixed another number."""
+    dim = model.graph.input[0].type.tensor_type.shape.dim[0]
+    return int(dim.dim_value) if dim.HasField("dim_value") else 1
 
 
 class _Graph:
@@ -144,27 +150,36 @@ def with_image_input(model: Any, size: tuple[int, int], map_shape: Optional[tupl
     del graph.input[:]
     del graph.output[:]
     graph.input.append(helper.make_tensor_value_info("image", TensorProto.UINT8, [1, *size, 3]))
-    graph.initializer.append(numpy_helper.from_array(np.array(255, dtype=np.float32), f"{_PREFIX}white"))
+    constants = {
+        "white": np.array(255, dtype=np.float32),
+        "copies": np.array([batch_size(model), 1, 1, 1], dtype=np.int64),
+        "first": np.array([0], dtype=np.int64),
+    }
+    graph.initializer.extend(numpy_helper.from_array(array, _PREFIX + name) for name, array in constants.items())
     first = [
         helper.make_node("Cast", ["image"], [f"{_PREFIX}float"], to=TensorProto.FLOAT),
         helper.make_node("Div", [f"{_PREFIX}float", f"{_PREFIX}white"], [f"{_PREFIX}pixels"]),
-        helper.make_node("Transpose", [f"{_PREFIX}pixels"], [inner], perm=[0, 3, 1, 2]),
+        helper.make_node("Transpose", [f"{_PREFIX}pixels"], [f"{_PREFIX}planes"], perm=[0, 3, 1, 2]),
+        helper.make_node("Tile", [f"{_PREFIX}planes", f"{_PREFIX}copies"], [inner]),
     ]
     rest = list(graph.node)
     del graph.node[:]
     graph.node.extend(first + rest)
-    shapes: list[tuple[str, str, list[int]]] = []
     made = {output for node in rest for output in node.output}
+    wanted: list[tuple[str, str, list[int]]] = []
     if map_shape is not None:
-        shapes.append((output_name(PIXEL_MAP), "map", [1, *map_shape]))
+        wanted.append((output_name(PIXEL_MAP), "map", [1, *map_shape]))
     if output_name(IMAGE_SCORE) in made:
-        shapes.append((output_name(IMAGE_SCORE), "score", [1]))
-    elif map_shape is not None:
-        graph.node.append(helper.make_node("ReduceMax", [output_name(PIXEL_MAP)], [f"{_PREFIX}highest"], keepdims=0))
-        shapes.append((f"{_PREFIX}highest", "score", [1]))
-    for source, name, shape in shapes:
+        wanted.append((output_name(IMAGE_SCORE), "score", [1]))
+    for source, name, shape in wanted:
         graph.initializer.append(numpy_helper.from_array(np.array(shape, dtype=np.int64), f"{_PREFIX}{name}_shape"))
-        graph.node.append(helper.make_node("Reshape", [source, f"{_PREFIX}{name}_shape"], [name]))
+        graph.node.append(helper.make_node("Gather", [source, f"{_PREFIX}first"], [f"{_PREFIX}{name}_row"], axis=0))
+        graph.node.append(helper.make_node("Reshape", [f"{_PREFIX}{name}_row", f"{_PREFIX}{name}_shape"], [name]))
         graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
+    if output_name(IMAGE_SCORE) not in made:
+        graph.node.append(helper.make_node("ReduceMax", ["map"], [f"{_PREFIX}highest"], keepdims=0))
+        graph.initializer.append(numpy_helper.from_array(np.array([1], dtype=np.int64), f"{_PREFIX}one"))
+        graph.node.append(helper.make_node("Reshape", [f"{_PREFIX}highest", f"{_PREFIX}one"], ["score"]))
+        graph.output.append(helper.make_tensor_value_info("score", TensorProto.FLOAT, [1]))
     helper.set_model_props(changed, {"pyimgano.resize": "area"})
     return changed
