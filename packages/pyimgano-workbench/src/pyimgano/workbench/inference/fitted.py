@@ -123,7 +123,7 @@ class RunModels:
         try:
             self._checkpoints = {entry["name"]: entry["checkpoint"] for entry in self._config["categories"]}
             self._cards = {name: CalibrationCard.from_json(cards[name], where=where) for name in self._checkpoints}
-            self.model = str(self._config["model"])
+            self._model = str(self._config["model"])
             low_high = self._config["value_range"]
             self._value_range = None if low_high is None else (float(low_high[0]), float(low_high[1]))
             self._policy = RegionPolicy.from_json(self._config["regions"])
@@ -137,6 +137,11 @@ class RunModels:
             ) from error
         self._loaded: dict[str, FittedCategory] = {}
         self._only = None if category is None else self._known(category)
+
+    @property
+    def model(self) -> str:
+        """Name of the run's model."""
+        return self._model
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -202,7 +207,7 @@ class RunModels:
             checkpoint = (self._artifacts / self._checkpoints[name]).resolve()
             self._loaded[name] = FittedCategory(
                 None if name == DEFAULT_CATEGORY else name,
-                load_detector(self.model, checkpoint),
+                load_detector(self._model, checkpoint),
                 self._cards[name],
                 self._value_range,
                 self._policy,
