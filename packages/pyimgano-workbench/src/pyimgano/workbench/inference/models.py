@@ -17,8 +17,8 @@ class FittedModels(Protocol):
     """The fitted detectors of some categories, with their thresholds.
 
     :class:`~pyimgano.workbench.inference.fitted.RunModels` is those of a run,
-    :class:`~pyimgano.workbench.bundle.models.BundleModels` those of a bundle. Detectors are loaded at the first image of
-    their category; everything else is known at once.
+    :class:`~pyimgano.workbench.bundle.models.BundleModels` those of a bundle. Detectors are loaded at the first image
+    of their category; everything else is known at once.
     """
 
     @property
