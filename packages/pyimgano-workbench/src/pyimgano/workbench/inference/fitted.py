@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Optional
@@ -12,6 +12,7 @@ from pyimgano.core.files import load_json
 from pyimgano.core.names import unknown_name_hint
 from pyimgano.workbench.calibrate import CalibrationCard
 from pyimgano.workbench.inference.sources import Source
+from pyimgano.workbench.monitor.reference import load_image_statistics
 from pyimgano.workbench.pipeline import load_detector
 from pyimgano.workbench.postprocess.processing import UNPROCESSED, PostProcess
 from pyimgano.workbench.postprocess.roi import Roi
@@ -19,7 +20,12 @@ from pyimgano.workbench.postprocess.rules import learns
 from pyimgano.workbench.postprocess.settings import load_kept, read_settings
 from pyimgano.workbench.region_policy import RegionPolicy
 from pyimgano.workbench.runs import RunDirectory
-from pyimgano.workbench.runs.directory import CALIBRATION_CARD, INFER_CONFIG, INFER_SCHEMA
+from pyimgano.workbench.runs.directory import (
+    CALIBRATION_CARD,
+    IMAGE_STATISTICS,
+    INFER_CONFIG,
+    INFER_SCHEMA,
+)
 from pyimgano.workbench.runs.naming import DEFAULT_CATEGORY
 from pyimgano.workbench.scoring import ScoredImage, score_stream
 from pyimgano.workbench.verdict import Judge
@@ -45,6 +51,9 @@ class FittedCategory:
         Which regions of its maps count, as in the run.
     processing : PostProcess
         What becomes of its scores and maps, as in the run.
+    image_statistics : mapping of str to tuple of float
+        Statistics of the calibration images (:data:`~pyimgano.workbench.monitor.STATISTICS`), by which drift is found;
+        empty where the run has recorded none.
     """
 
     category: Optional[str]
@@ -53,6 +62,7 @@ class FittedCategory:
     value_range: Optional[tuple[float, float]] = None
     policy: RegionPolicy = field(default_factory=RegionPolicy)
     processing: PostProcess = UNPROCESSED
+    image_statistics: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     @property
     def judge(self) -> Judge:
@@ -136,6 +146,7 @@ class RunModels:
                 f"is damaged: {type(error).__name__}: {error}", where=str(self._artifacts / INFER_CONFIG)
             ) from error
         self._loaded: dict[str, FittedCategory] = {}
+        self._image_statistics: Optional[Mapping[str, Mapping[str, tuple[float, ...]]]] = None
         self._only = None if category is None else self._known(category)
 
     @property
@@ -156,6 +167,18 @@ class RunModels:
     def card(self, category: str) -> CalibrationCard:
         """Return the calibration card of one category."""
         return self._cards[self._known(category)]
+
+    def image_statistics(self, category: str) -> Mapping[str, tuple[float, ...]]:
+        """Return the statistics of a category's calibration images; empty where the run has recorded none.
+
+        Raises
+        ------
+        RunError
+            When their file is damaged.
+        """
+        if self._image_statistics is None:
+            self._image_statistics = load_image_statistics(self._artifacts / IMAGE_STATISTICS)
+        return self._image_statistics.get(self._known(category), {})
 
     @property
     def has_maps(self) -> bool:
@@ -212,6 +235,7 @@ class RunModels:
                 self._value_range,
                 self._policy,
                 self._processing(name, checkpoint),
+                self.image_statistics(name),
             )
         return self._loaded[name]
 

@@ -7,7 +7,7 @@
       categories/<category>/report.json  per_image.jsonl  per_image.csv  curves.json  [thumbs/ maps/ masks/ overlays/]
       checkpoints/<category>/…
       [training/<category>/log.jsonl  training.json  frozen.jsonl  last-<step>/  best-<step>/  tensorboard/]
-      artifacts/infer_config.json  calibration_card.json  split.json
+      artifacts/infer_config.json  calibration_card.json  split.json  image_statistics.json
 
 All JSON is strict and has a ``schema_version``; all paths in it are relative to the folder of the file that they stand
 in, so a run can be moved.
@@ -48,6 +48,7 @@ CURVES = "curves.json"
 INFER_CONFIG = "infer_config.json"
 CALIBRATION_CARD = "calibration_card.json"
 SPLIT = "split.json"
+IMAGE_STATISTICS = "image_statistics.json"
 ROI_FOLDER = "roi"
 
 RUN_REPORT_SCHEMA = 1

@@ -21,12 +21,14 @@ SCHEMAS: Mapping[str, str] = {
     "calibration-card": "a run's artifacts/calibration_card.json",
     "infer-config": "a run's artifacts/infer_config.json",
     "split": "a run's artifacts/split.json",
+    "image-statistics": "a run's artifacts/image_statistics.json",
     "leaderboard": "a benchmark's leaderboard.json",
     "robustness": "the robustness.json of `robust-benchmark`",
     "submission": "the file beside what `runs submission` writes",
     "comparison": "what `runs compare --json` prints",
     "plan": "what `train --dry-run --json` prints",
     "audit": "what `datasets audit --json` prints, and its audit.json",
+    "drift": "what `runs drift --json` prints",
 }
 """Name → what it describes."""
 
@@ -40,12 +42,14 @@ VERSIONS: Mapping[str, int] = {
     "calibration-card": 2,
     "infer-config": 2,
     "split": 1,
+    "image-statistics": 1,
     "leaderboard": 1,
     "robustness": 1,
     "submission": 1,
     "comparison": 1,
     "plan": 1,
     "audit": 1,
+    "drift": 1,
 }
 """Name → the version that is described: what ``schema_version`` says in the file; for records, ``per_image_schema`` in
 the report beside them."""
@@ -73,6 +77,7 @@ def _body(name: str, number: int) -> dict[str, Any]:
         audit,
         benchmark,
         calibration,
+        drift,
         metrics,
         plan,
         records,
@@ -101,6 +106,8 @@ def _body(name: str, number: int) -> dict[str, Any]:
         "calibration-card": calibration.calibration_cards_schema,
         "infer-config": artifacts.infer_config_schema,
         "split": artifacts.split_schema,
+        "image-statistics": drift.image_statistics_schema,
+        "drift": drift.drift_schema,
         "submission": artifacts.submission_schema,
         "plan": plan.plan_schema,
         "audit": audit.audit_schema,

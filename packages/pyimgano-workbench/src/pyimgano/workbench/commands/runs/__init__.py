@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from pyimgano.workbench.commands.runs.compare import compare
+from pyimgano.workbench.commands.runs.drift import drift
 from pyimgano.workbench.commands.runs.gate import gate
 from pyimgano.workbench.commands.runs.leaderboard import leaderboard
 from pyimgano.workbench.commands.runs.listing import list_all
@@ -24,3 +25,4 @@ app.command("leaderboard")(leaderboard)
 app.command("gate")(gate)
 app.command("verify")(verify)
 app.command("submission")(submission)
+app.command("drift")(drift)
