@@ -1,4 +1,4 @@
-"""`pyimgano runs drift` on a real run: what it kept of its calibration images, exit codes, what is refused. About 10 s."""
+"""`pyimgano runs drift` on a real run: what it kept of its calibration images, exit codes, refusals. About 10 s."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def cells(cell_images: dict[str, list[np.ndarray]], tmp_path_factory: pytest.Tem
         "model.name": "pixel-gaussian",
         "model.params": {"input_size": 16},
         "calibration.alpha": 0.1,
-        "split.calibration_fraction": 0.5,
+        "calibration.holdout": 20,
         "output.dir": root / "runs",
         "output.name": "run",
         "output.report": False,
@@ -134,7 +134,7 @@ def test_an_unknown_category_and_a_missing_image_are_named(
     calm = records(cells, "calm", tmp_path)
     assert main(["runs", "drift", str(cells["run"]), str(calm), "--images", str(tmp_path)]) == 4
     assert "without --images, scores alone are compared" in capsys.readouterr().err
-    text = calm.read_text(encoding="utf-8").replace('"image"', '"category": "wood", "image"')
+    text = calm.read_text(encoding="utf-8").replace('"category": "data"', '"category": "wood"')
     calm.write_text(text, encoding="utf-8")
     assert main(["runs", "drift", str(cells["run"]), str(calm)]) == 2
     assert "no category 'wood'" in capsys.readouterr().err

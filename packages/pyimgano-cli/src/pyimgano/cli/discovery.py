@@ -30,7 +30,7 @@ _OWN = {
 }
 
 PANELS = {
-    "Workflow": ("demo", "init", "synthesize", "train", "benchmark", "robust-benchmark", "infer", "runs"),
+    "Workflow": ("demo", "init", "synthesize", "train", "benchmark", "robust-benchmark", "infer", "runs", "bundle"),
     "Catalogue": ("models", "recipes", "datasets", "augment", "components", "plugins"),
     "Environment": ("doctor", "cache", "schema"),
 }

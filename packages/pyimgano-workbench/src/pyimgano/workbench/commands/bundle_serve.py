@@ -1,0 +1,7 @@
+"""``pyimgano bundle serve``."""
+
+__all__ = ["serve"]
+
+
+def serve() -> None:
+    """Serve."""
