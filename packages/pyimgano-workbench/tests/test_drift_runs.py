@@ -21,7 +21,7 @@ from pyimgano.workbench.training import run_recipe
 
 @pytest.fixture(scope="module")
 def cells(cell_images: dict[str, list[np.ndarray]], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A run on 40 good cells, and folders of 24 other good ones: as they are, and darker."""
+    """A run on 40 good cells, and folders of 24 other good ones: as they are, and darker and moved."""
     root = tmp_path_factory.mktemp("drift")
     for index, image in enumerate(cell_images["good"]):
         part = "data/train/good" if index < 40 else "data/test/good" if index < 50 else "calm"
@@ -31,7 +31,8 @@ def cells(cell_images: dict[str, list[np.ndarray]], tmp_path_factory: pytest.Tem
     write_png(cell_images["defective"][0], root / "data/test/crack/000.png")
     (root / "dark").mkdir()
     for path in (root / "calm").iterdir():
-        write_png((read_image(path) * 0.6).astype(np.uint8), root / "dark" / path.name)
+        moved = np.roll(read_image(path), 20, axis=0)
+        write_png((moved * 0.6).astype(np.uint8), root / "dark" / path.name)
     flags = {
         "dataset.root": root / "data",
         "model.name": "pixel-gaussian",
