@@ -29,6 +29,9 @@ def serve(
     key_file: Optional[Path] = typer.Option(
         None, "--api-key-file", metavar="FILE", help=f"A key that clients must send; or set {KEY}."
     ),
+    read_seconds: float = typer.Option(
+        30.0, "--read-seconds", min=0.1, help="How long a request's body may take to arrive; else 408."
+    ),
     stop_seconds: float = typer.Option(
         30.0, "--stop-seconds", min=1.0, help="When told to stop: how long accepted requests may take."
     ),
@@ -71,6 +74,7 @@ def serve(
         queue=queue,
         max_bytes=max_bytes,
         max_pixels=max_pixels,
+        read_seconds=read_seconds,
         stop_seconds=stop_seconds,
         records=records,
         key=read_secret(KEY, key_file, "--api-key-file"),

@@ -41,6 +41,7 @@ class AnswerBook:
 
     def __init__(self, path: Path, *, tell: Callable[[str], None]) -> None:
         self.path = path
+        self._unindexed: dict[str, tuple[int, int]] = {}
         self._lock = FileLock(path.with_name(path.name + ".lock"), "another process writes these records", where=path)
         self._lock.acquire()
         try:
@@ -59,7 +60,9 @@ class AnswerBook:
 
     def find(self, id: str) -> Optional[bytes]:
         """Return the record with an id, as it stands in the file without its line end; None where there is none."""
-        row = self._index.execute("SELECT start, length FROM ids WHERE id = ?", (id,)).fetchone()
+        row = self._unindexed.get(id)
+        if row is None:
+            row = self._index.execute("SELECT start, length FROM ids WHERE id = ?", (id,)).fetchone()
         if row is None:
             return None
         self._reader.seek(row[0])
@@ -80,12 +83,15 @@ class AnswerBook:
         """
         start = self._lines.length
         self._lines.append(b"".join(line + b"\n" for _, line in records))
-        rows = []
         for id, line in records:
             if id is not None:
-                rows.append((id, start, len(line)))
+                self._unindexed[id] = (start, len(line))
             start += len(line) + 1
-        self._put(self._index, rows, self._lines.length)
+        rows = [(id, *place) for id, place in self._unindexed.items()]
+        # The records are written, and so they are answered: what the index cannot take is kept in memory until it can.
+        with contextlib.suppress(sqlite3.Error):
+            self._put(self._index, rows, self._lines.length)
+            self._unindexed.clear()
 
     def close(self) -> None:
         """Close it, and let another process have it."""
@@ -163,11 +169,16 @@ class AnswerBook:
 
     def _put(self, index: sqlite3.Connection, rows: Sequence[tuple[str, int, int]], position: int) -> None:
         index.execute("BEGIN")
-        # An id that stands in the records twice means its first record.
-        index.executemany("INSERT OR IGNORE INTO ids VALUES (?, ?, ?)", rows)
-        index.execute("DELETE FROM position")
-        index.execute("INSERT INTO position VALUES (?)", (position,))
-        index.execute("COMMIT")
+        try:
+            # An id that stands in the records twice means its first record.
+            index.executemany("INSERT OR IGNORE INTO ids VALUES (?, ?, ?)", rows)
+            index.execute("DELETE FROM position")
+            index.execute("INSERT INTO position VALUES (?)", (position,))
+            index.execute("COMMIT")
+        except sqlite3.Error:
+            with contextlib.suppress(sqlite3.Error):
+                index.execute("ROLLBACK")
+            raise
 
 
 class _Ahead(Exception):
