@@ -1,12 +1,12 @@
-"""A load on the service of this machine, which is killed and started again meanwhile: is a record lost or doubled?
+"""A load on the service of this machine, which is killed and started again meanwhile, and what is lost or doubled.
 
 ::
 
     python -m benchmarks.service_load --requests 100000 --kills 5
 
-Clients send images, each with an id of its own, and send it again until it is answered with 200. At the end every answer
-must stand in the records, once and word for word, and the records must hold nothing else. Nothing but loopback is used.
-Without ``--bundle`` a small model is fitted on textures first.
+Clients send images, each with an id of its own, and send it again until it is answered with 200. At the end every
+answer must stand in the records, once and word for word, and the records must hold nothing else. Nothing but loopback
+is used. Without ``--bundle`` a small model is fitted on textures first.
 """
 
 from __future__ import annotations
@@ -146,7 +146,9 @@ def _digest(record: dict[str, Any]) -> bytes:
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).digest()
 
 
-def run_load(bundle: Path, images: list[bytes], records: Path, *, requests: int, kills: int, clients: int) -> dict[str, Any]:
+def run_load(
+    bundle: Path, images: list[bytes], records: Path, *, requests: int, kills: int, clients: int
+) -> dict[str, Any]:
     """Load a service, kill it and start it again, and compare what it told with what it kept.
 
     Returns

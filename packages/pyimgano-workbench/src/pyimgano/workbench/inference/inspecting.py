@@ -125,7 +125,7 @@ class Inspector:
     @property
     def batch_size(self) -> int:
         """How many images at once are worth waiting for."""
-        sizes = [getattr(self._fitted(name).detector, "batch_size", None) or 8 for name in self._names()]
+        sizes = [getattr(self._fitted(name).detector, "batch_size", None) or 8 for name in self.categories]
         return int(max(sizes))
 
     def load(self) -> None:
@@ -138,13 +138,14 @@ class Inspector:
         """
         import numpy as np
 
-        for name in self._names():
+        for name in self.categories:
             fitted = self._fitted(name)
             for _ in fitted.stream([np.full((64, 64, 3), 128, np.uint8)], maps=self.maps):
                 pass
 
-    def _names(self) -> list[str]:
-        """Return the categories that may be asked for: all, or the one that was chosen for all images."""
+    @property
+    def categories(self) -> list[str]:
+        """The categories that may be asked for: all, or the one that was chosen for all images."""
         named = (Source(name, Path(name), name) for name in self.models.categories)
         return list(dict.fromkeys(map(self.models.choose, named)))
 

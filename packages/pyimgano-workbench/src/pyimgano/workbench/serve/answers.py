@@ -44,14 +44,14 @@ class AnswerBook:
         self._unindexed: dict[str, tuple[int, int]] = {}
         self._lock = FileLock(path.with_name(path.name + ".lock"), "another process writes these records", where=path)
         self._lock.acquire()
-        try:
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._lock.release)
             self._lines = DurableLines(path)
-            self._reader: IO[bytes] = open(path, "rb")
+            stack.callback(self._lines.close)
+            self._reader: IO[bytes] = stack.enter_context(open(path, "rb"))
             self._remove_torn(tell)
             self._index = self._open_index(tell)
-        except BaseException:
-            self._lock.release()
-            raise
+            self._opened = stack.pop_all()
 
     @property
     def length(self) -> int:
@@ -97,9 +97,7 @@ class AnswerBook:
         """Close it, and let another process have it."""
         with contextlib.suppress(sqlite3.Error):
             self._index.close()
-        self._reader.close()
-        self._lines.close()
-        self._lock.release()
+        self._opened.close()
 
     def _remove_torn(self, tell: Callable[[str], None]) -> None:
         """Cut off a line that a killed process has not finished: nobody was told of it."""

@@ -205,6 +205,8 @@ def _errors(service: _Service, *errors: int) -> tuple[int, ...]:
 
 
 def _add_inspection(app: FastAPI, service: _Service) -> None:
+    categories = service.inspector.categories
+
     @app.post(
         "/v1/inspect",
         dependencies=_secured(service),
@@ -216,7 +218,11 @@ def _add_inspection(app: FastAPI, service: _Service) -> None:
     )
     async def inspect(
         request: Request,
-        category: Optional[str] = Query(None, min_length=1, description="Where the model has several."),
+        category: Optional[str] = Query(
+            None if len(categories) == 1 else ...,
+            description="Of the image; needed where the model has several.",
+            json_schema_extra={"enum": categories},
+        ),
         id: Optional[str] = Query(
             None,
             pattern="^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$",
@@ -263,7 +269,7 @@ def _add_facts(app: FastAPI, service: _Service) -> None:
         responses=responses(MODEL, "Model, categories and limits.", *_errors(service)),
     )
     async def model() -> Response:
-        cards = {name: models.card(name) for name in models.categories}
+        cards = {name: models.card(name) for name in service.inspector.categories}
         known = {
             "model": models.model,
             "maps": models.has_maps,

@@ -20,9 +20,13 @@ REQUEST_BODY: Mapping[str, Any] = {
         "multipart/form-data": {
             "schema": {
                 "type": "object",
-                "properties": {FIELD: {"type": "string", "format": "binary", "description": "The file."}},
+                "properties": {
+                    FIELD: {"type": "string", "format": "binary", "minLength": 1, "description": "The file."}
+                },
                 "required": [FIELD],
-            }
+                "additionalProperties": False,
+            },
+            "encoding": {FIELD: {"contentType": ", ".join(RAW_TYPES)}},
         },
         **{kind: {"schema": {"type": "string", "format": "binary", "minLength": 1}} for kind in RAW_TYPES},
     },
