@@ -16,7 +16,7 @@ from typing import Any, Optional
 
 from pyimgano.core.creation import create_model
 from pyimgano.core.parameters import describe_parameters
-from pyimgano.models.specs import MODELS
+from pyimgano.models.specs import METHODS
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "models.md"
@@ -89,7 +89,7 @@ def _load(path: Path) -> dict[str, Any]:
 
 def _models() -> str:
     lines = ["| name | what it is | paper | trains in the modes |", "| --- | --- | --- | --- |"]
-    for spec in MODELS:
+    for spec in METHODS:
         modes = getattr(create_model(spec.name), "modes", ()) if spec.finetune else ()
         paper = (spec.paper or "–").rstrip(".")
         lines.append(

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pyimgano.models.specs import MODELS
+from pyimgano.models.specs import METHODS
 
 
 def test_the_page_is_what_the_specs_and_the_kept_runs_give(root: Path) -> None:
@@ -19,7 +19,7 @@ def test_the_page_is_what_the_specs_and_the_kept_runs_give(root: Path) -> None:
 def test_every_model_has_a_run_on_both_data_sets(root: Path) -> None:
     for dataset in ("elpv", "textures"):
         kept = {path.stem: path for path in (root / "benchmarks" / "models" / dataset).glob("*.json")}
-        assert sorted(kept) == sorted(spec.name for spec in MODELS)
+        assert sorted(kept) == sorted(spec.name for spec in METHODS)
         for name, path in kept.items():
             record = json.loads(path.read_text(encoding="utf-8"))
             assert (record["model"], record["dataset"]) == (name, dataset)

@@ -233,7 +233,7 @@ def test_clear_removes_what_was_asked_for_and_nothing_else(cli, filled, argument
 def test_clear_wants_to_be_told_what(cli, filled):
     done = cli("cache", "clear", "--yes")
     assert done.code == 2
-    assert "allowed: names, --graphs, --weights, --leftovers, --all" in done.err
+    assert "allowed: names, --graphs, --weights, --features, --leftovers, --all" in done.err
     assert len(files_in(filled)) == 7
 
 

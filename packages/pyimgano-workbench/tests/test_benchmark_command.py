@@ -19,7 +19,7 @@ import pytest
 
 from pyimgano.core.errors import ConfigError, UnknownNameError
 from pyimgano.core.files import load_json
-from pyimgano.workbench.bench import COLUMNS, Leaderboard, plan_cells, run_cells
+from pyimgano.workbench.bench import COLUMNS, SUITES, Leaderboard, SuiteEntry, plan_cells, run_cells, suite_entries
 
 PROGRAM = "import sys; from pyimgano.cli.main import main; sys.exit(main())"
 
@@ -109,7 +109,7 @@ def test_every_model_category_and_seed_is_a_run_and_a_row(data: Path, tmp_path: 
         assert row["n_test_good"] == row["n_test_defective"] == "5"
         assert float(row["latency_ms"]) > 0
     printed = json.loads(result.stdout)
-    assert printed == {key: load_json(out / "leaderboard.json")[key] for key in ("rows", "summary")}
+    assert printed == {key: load_json(out / "leaderboard.json")[key] for key in ("rows", "summary", "skipped")}
     _check_summary(printed["summary"], table)
 
 
@@ -264,3 +264,107 @@ def test_a_failed_seed_is_told_and_leaves_the_others_mean(data: Path, tmp_path: 
     assert summary[0]["image_auroc"] == {"mean": 0.625, "sd": pytest.approx(0.25 / 2**0.5), "n": 2}
     assert summary[0]["n_failed"] == 1
     assert Leaderboard(tmp_path / "bench", cells).waiting == [cells[2]]
+
+
+# -- suites ----------------------------------------------------------------------------------------------------------
+
+
+SUITE = """
+from pyimgano.core.errors import WeightsError
+from pyimgano.core.specs import ModelSpec, Requirement
+import tst_models
+
+SPECS = (
+    ModelSpec("sut-mean", "Mean brightness", "tst_models:Mean", tags=("classical",)),
+    ModelSpec("sut-needs", "Needs", "tst_models:Mean", tags=("classical",),
+              requires=(Requirement("absent_module", "sut", "fast"),)),
+    ModelSpec("sut-trained", "Trains", "tst_models:Mean", tags=("trained",)),
+    ModelSpec("sut-weights", "Has no weights", "tst_suite:Weightless", tags=("classical",)),
+    ModelSpec("sut-dies", "Dies", "tst_models:Dies", tags=("classical",)),
+)
+
+class Weightless(tst_models.Mean):
+    def _fit(self, images):
+        raise WeightsError("there are no weights", hint="pyimgano cache fetch them")
+"""
+
+
+@pytest.fixture
+def suite(models: None, plug_in: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only these models are classical: the registered ones that are take their time in tests of their own."""
+    import dataclasses
+
+    from pyimgano.workbench.bench import suites
+
+    plug_in("tst-suite", {"pyimgano.models": {"tst-suite": "tst_suite:SPECS"}}, {"tst_suite": SUITE})
+    entries = suites.MODELS.entries
+
+    def only_ours() -> tuple[object, ...]:
+        return tuple(entry for entry in entries() if entry.spec.name.startswith("sut-"))
+
+    monkeypatch.setattr(suites, "MODELS", dataclasses.make_dataclass("Registry", ["entries"])(only_ours))
+
+
+@pytest.mark.usefixtures("suite")
+def test_a_suite_takes_models_by_tag_and_says_what_those_need_that_it_skips() -> None:
+    entries, skipped = suite_entries("classical")
+    assert [entry.label for entry in entries] == ["sut-dies", "sut-mean", "sut-weights"]
+    assert [one.to_json() for one in skipped] == [
+        {"model": "sut-needs", "reason": 'needs absent_module: pip install "sut[fast]"'}
+    ]
+    assert "sut-trained" not in [entry.label for entry in suite_entries("cpu")[0]]
+    assert "sut-trained" in [entry.label for entry in suite_entries("all")[0]]
+
+
+def test_an_unknown_suite_names_the_known_ones() -> None:
+    with pytest.raises(UnknownNameError) as refused:
+        suite_entries("clasical")
+    assert "classical, cpu, all" in str(refused.value)
+
+
+def test_the_suites_hold_the_models_of_the_packages() -> None:
+    labels = {name: {entry.label for entry in suite_entries(name)[0]} for name in SUITES}
+    assert {"pixel-gaussian", "sklearn-pca", "sklearn-nearest-neighbors"} <= labels["classical"]
+    assert not {label for label in labels["classical"] if label.endswith("@patch")}
+    assert labels["classical"] < labels["cpu"] < labels["all"]
+    assert {"patchcore", "sklearn-nearest-neighbors@patch"} <= labels["cpu"]
+    assert "stfpm" in labels["all"] - labels["cpu"]
+
+
+@pytest.mark.usefixtures("suite")
+def test_a_suite_runs_to_its_end_whatever_its_models_lack(data: Path, tmp_path: Path) -> None:
+    entries, skipped = suite_entries("classical")
+    cells = plan_cells(
+        tmp_path / "out", models=entries, categories=["a"], dataset=data, settings=["calibration.alpha=0.2"]
+    )
+    board = Leaderboard(tmp_path / "out", cells, skipped)
+    run_cells(cells, board.add, environment={"PYIMGANO_FEATURE_CACHE": "1MiB"})
+    found = {row["model"]: row for row in board.rows()}
+    assert {name: row["status"] for name, row in found.items()} == {
+        "sut-dies": "error",
+        "sut-mean": "ok",
+        "sut-weights": "skipped",
+    }
+    assert found["sut-weights"]["error"] == "WeightsError: there are no weights (pyimgano cache fetch them)"
+    assert [(part["model"], part["n_failed"]) for part in board.summary()] == [("sut-dies", 1), ("sut-mean", 0)]
+    record = load_json(tmp_path / "out" / "leaderboard.json")
+    assert record["skipped"] == [one.to_json() for one in skipped]
+    assert [cell.model for cell in Leaderboard(tmp_path / "out", cells).waiting] == ["sut-dies", "sut-weights"]
+
+
+def test_an_entry_with_parameters_of_its_own_runs_with_them(data: Path, tmp_path: Path) -> None:
+    entries = [
+        SuiteEntry("small", "pixel-gaussian", {"input_size": 16}),
+        SuiteEntry("pixel-gaussian", "pixel-gaussian"),
+    ]
+    cells = plan_cells(tmp_path / "out", models=entries, categories=["a"], dataset=data)
+    assert [(cell.model, cell.config.model.name, dict(cell.config.model.params)) for cell in cells] == [
+        ("small", "pixel-gaussian", {"input_size": 16}),
+        ("pixel-gaussian", "pixel-gaussian", {}),
+    ]
+
+
+def test_a_suite_and_models_contradict_each_other(data: Path) -> None:
+    result = benchmark("--dataset", data, "--suite", "cpu", "--models", "pixel-gaussian")
+    assert result.returncode == 2
+    assert "--suite and --models" in result.stderr

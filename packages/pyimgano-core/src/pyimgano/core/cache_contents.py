@@ -17,12 +17,13 @@ from typing import Any, Optional
 
 from pyimgano.core.cache import cache_dir, sidecar_path, verify_cached
 from pyimgano.core.errors import PyimganoError, StorageError
+from pyimgano.core.feature_cache import count_damaged
 from pyimgano.core.files import load_json
 
 __all__ = ["FOLDERS", "CachedFile", "list_cached", "remove_cached", "verify_file"]
 
-FOLDERS: Mapping[str, str] = {"weights": "weights", "graphs": "graph"}
-"""Folder of the cache → what its files are."""
+FOLDERS: Mapping[str, str] = {"weights": "weights", "graphs": "graph", "features": "features"}
+"""Folder of the cache → what its files are; features of one kind, however many images they are of, count as one."""
 
 BUSY_SECONDS = 600
 """A temporary file that was changed within this time may belong to a process that is running."""
@@ -37,7 +38,7 @@ class CachedFile:
     path : Path
     name : str
         Its path below the cache directory, with ``/``.
-    kind : {"weights", "graph", "leftover"}
+    kind : {"weights", "graph", "features", "leftover"}
     size : int
         In bytes, without its sidecar; a link's own, which is next to nothing, when it points to a folder.
     made, used : float
@@ -128,7 +129,7 @@ def list_cached() -> tuple[CachedFile, ...]:
     for folder, kind in FOLDERS.items():
         place = root / folder
         if place.is_dir() and not place.is_symlink():
-            found += _scan(root, place, kind)
+            found += _feature_folders(root, place) if kind == "features" else _scan(root, place, kind)
     return tuple(sorted(found, key=lambda file: file.name))
 
 
@@ -155,6 +156,32 @@ def _scan(root: Path, folder: Path, kind: str) -> Iterator[CachedFile]:
                 yield _described(root, path, kind, entry.is_symlink())
         except FileNotFoundError:
             continue
+
+
+def _feature_folders(root: Path, folder: Path) -> Iterator[CachedFile]:
+    """Describe the folders of :mod:`pyimgano.core.feature_cache`, each as one file."""
+    for path in sorted(folder.iterdir()):
+        if path.is_symlink() or not path.is_dir():
+            if path.name.startswith("."):
+                yield _leftover(root, path, "a temporary file of a process that was killed, or still runs")
+            continue
+        sizes, times = [0], [path.stat().st_mtime]
+        for row in path.iterdir():
+            try:
+                status = row.stat()
+            except FileNotFoundError:  # another process made room
+                continue
+            sizes.append(status.st_size)
+            times.append(status.st_mtime)
+        record: Mapping[str, Any] = {}
+        problem: Optional[str] = None
+        try:
+            loaded = load_json(sidecar_path(path))
+            record = loaded if isinstance(loaded, dict) else {}
+        except PyimganoError as error:
+            problem = f"nothing says which features these are: {error.message}"
+        name = path.relative_to(root).as_posix()
+        yield CachedFile(path, name, "features", sum(sizes), min(times), max(times), record, problem)
 
 
 def _leftover(root: Path, path: Path, problem: str) -> CachedFile:
@@ -203,6 +230,9 @@ def verify_file(file: CachedFile) -> Optional[str]:
     """Return what is wrong with a cached file, or None when its content is what its sidecar states; reads all of it."""
     if file.problem:
         return file.problem
+    if file.kind == "features":
+        damaged = count_damaged(file.path)
+        return f"{damaged} rows are damaged; they are computed again when they are asked for" if damaged else None
     try:
         verify_cached(file.path)
     except PyimganoError as error:
@@ -229,9 +259,9 @@ def remove_cached(file: CachedFile) -> None:
             shutil.rmtree(file.path)
         else:
             file.path.unlink()
-            # After its file: a sidecar alone is never taken for weights.
-            if sidecar_path(file.path).is_file() or sidecar_path(file.path).is_symlink():
-                sidecar_path(file.path).unlink()
+        # After its file: a sidecar alone is never taken for weights.
+        if sidecar_path(file.path).is_file() or sidecar_path(file.path).is_symlink():
+            sidecar_path(file.path).unlink()
     except FileNotFoundError:
         pass  # another process was faster
     except OSError as error:

@@ -23,6 +23,7 @@ __all__ = [
     "Exportable",
     "FeatureExtractor",
     "Finetunable",
+    "ImageDescriber",
     "Recipe",
     "Sample",
     "Samples",
@@ -72,6 +73,31 @@ class FeatureExtractor(Protocol):
 
     def extract(self, batch: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         """Return layer → (N, C, h, w) float32 for prepared images. A row does not depend on the rest of the batch."""
+
+
+@runtime_checkable
+class ImageDescriber(Protocol):
+    """Features of whole images: a component of the kind ``features`` that detectors on feature vectors take by name.
+
+    One that describes patches as well has ``describe_patches_batch(batch) -> (N, h, w, D) float32``.
+
+    Attributes
+    ----------
+    name : str
+        Of the component.
+    facts : mapping
+        All that decides the features beyond the image, JSON-friendly: the parameters, a version that is raised when
+        the numbers change, the checksum of weights. It is part of the key of what is cached, and saved with a detector.
+    """
+
+    name: str
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """See the attributes."""
+
+    def describe_batch(self, batch: Sequence[np.ndarray]) -> np.ndarray:
+        """Return the features of images of one size, (H, W, 3) uint8: (N, D) float32; a row depends on its image."""
 
 
 @runtime_checkable
@@ -140,10 +166,16 @@ class Finetunable(Protocol):
 
 @runtime_checkable
 class Exportable(Protocol):
-    """A model that can leave Python."""
+    """A model that can leave Python: the whole fitted detector as one ONNX graph.
+
+    The graph takes one image, ``image`` (1, H, W, 3) uint8 RGB, of the size that it states, and gives ``score`` (1,)
+    float32 and, where the model has maps, ``map`` (1, h, w) float32: raw, as :meth:`Detector.infer` gives them. An
+    image is brought to that size by :func:`pyimgano.core.resizing.resize_image`, which the graph's property
+    ``pyimgano.resize`` = ``"area"`` says. Weights lie in the file itself.
+    """
 
     def export_onnx(self, directory: Union[str, os.PathLike[str]]) -> Path:
-        """Write the fitted detector as ONNX and return the file."""
+        """Write the fitted detector as ``model.onnx`` into ``directory`` (made when missing) and return the file."""
 
 
 @dataclass(frozen=True)

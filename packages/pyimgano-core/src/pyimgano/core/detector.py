@@ -74,6 +74,8 @@ class BaseDetector(ABC):
     """
 
     batch_size: int = 8
+    makes_maps: bool = True
+    """False where the parameters leave a model, whose spec says that it has anomaly maps, without them."""
 
     # -- for authors ---------------------------------------------------------------------------------------------
 

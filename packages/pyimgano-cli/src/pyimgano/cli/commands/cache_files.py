@@ -110,7 +110,7 @@ def choose(names: Sequence[str], kinds: Collection[str]) -> list[CachedFile]:
     ----------
     names : sequence of str
         Files or models; empty means all.
-    kinds : collection of {"weights", "graph", "leftover"}
+    kinds : collection of {"weights", "graph", "features", "leftover"}
         Which kinds of them; empty means all, when there are names.
 
     Raises
@@ -123,7 +123,7 @@ def choose(names: Sequence[str], kinds: Collection[str]) -> list[CachedFile]:
     if not names and not kinds:
         raise ConfigError(
             "nothing says what to remove",
-            allowed="names, --graphs, --weights, --leftovers, --all",
+            allowed="names, --graphs, --weights, --features, --leftovers, --all",
             hint="see: pyimgano cache list",
         )
     chosen = [file for file in _named(names, list_cached()) if not kinds or file.kind in kinds]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -10,6 +11,7 @@ from pyimgano.core.errors import RunError
 
 if TYPE_CHECKING:
     from pyimgano.workbench.config import RunConfig
+    from pyimgano.workbench.inference import RunModels
     from pyimgano.workbench.runs import RunDirectory
 
 __all__ = ["METRICS", "measure_cell"]
@@ -61,10 +63,9 @@ def _run(config: RunConfig) -> RunDirectory:
 
 def _latency(config: RunConfig, run: RunDirectory) -> Optional[float]:
     """Return the median time from one image file to its score and map, in milliseconds, after a warm-up."""
-    from statistics import median
-
+    from pyimgano.core.feature_cache import without_feature_cache
     from pyimgano.datasets import read_dataset
-    from pyimgano.workbench.inference import RunModels, Source
+    from pyimgano.workbench.inference import RunModels
 
     dataset = config.dataset
     samples = read_dataset(dataset.root, format=dataset.format, categories=dataset.categories, seed=config.seed)
@@ -72,6 +73,16 @@ def _latency(config: RunConfig, run: RunDirectory) -> Optional[float]:
     if not test:
         return None
     models = RunModels(run)
+    # What comes out of a cache is not what one image takes.
+    with without_feature_cache():
+        return _median_time(models, test)
+
+
+def _median_time(models: RunModels, test: Sequence[Any]) -> float:
+    from statistics import median
+
+    from pyimgano.workbench.inference import Source
+
     fitted = models.fitted(Source(test[0].id, test[0].source, test[0].category))
     times = []
     for sample in (test[0], test[0], *test):

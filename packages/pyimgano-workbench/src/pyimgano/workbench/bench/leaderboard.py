@@ -12,6 +12,7 @@ from pyimgano.core.errors import ConfigError, PyimganoError
 from pyimgano.core.files import atomic_open, dump_json, load_json
 from pyimgano.workbench.bench.cell import METRICS
 from pyimgano.workbench.bench.matrix import Cell
+from pyimgano.workbench.bench.suites import Skipped
 
 __all__ = ["COLUMNS", "Leaderboard", "spread"]
 
@@ -37,6 +38,9 @@ class Leaderboard:
         The benchmark's folder; made when missing.
     cells : sequence of Cell
         What is asked for now; rows of other cells in the folder are kept and shown.
+    skipped : sequence of Skipped
+        Models of a suite that have no cells, and why. A cell whose weights or libraries turn out to be missing is a row
+        with the status ``skipped``; both are tried again the next time.
 
     Raises
     ------
@@ -46,8 +50,9 @@ class Leaderboard:
         When the folder cannot be made, or a row in it is damaged.
     """
 
-    def __init__(self, folder: Path, cells: Sequence[Cell]) -> None:
+    def __init__(self, folder: Path, cells: Sequence[Cell], skipped: Sequence[Skipped] = ()) -> None:
         self.folder = folder
+        self.skipped = tuple(skipped)
         self._cells = folder / "cells"
         try:
             self._cells.mkdir(parents=True, exist_ok=True)
@@ -72,7 +77,7 @@ class Leaderboard:
             "schema_version": LEADERBOARD_SCHEMA,
             "fingerprint": cell.fingerprint,
             **place,
-            "status": "error" if "error" in answer else "ok",
+            "status": "skipped" if answer.get("skipped") else "error" if "error" in answer else "ok",
             **answer.get("row", {}),
             "error": answer.get("error"),
         }
@@ -94,9 +99,9 @@ class Leaderboard:
         """
         found: list[dict[str, Any]] = []
         rows = [row for row in self.rows() if row["status"] == "ok"]
-        for model in sorted({row["model"] for row in self.rows()}):
+        for model in sorted({row["model"] for row in self.rows() if row["status"] != "skipped"}):
             own = [row for row in rows if row["model"] == model]
-            failed = sum(row["status"] != "ok" for row in self.rows() if row["model"] == model)
+            failed = sum(row["status"] == "error" for row in self.rows() if row["model"] == model)
             categories = sorted({row["category"] for row in own})
             for category in categories:
                 part = [row for row in own if row["category"] == category]
@@ -120,7 +125,8 @@ class Leaderboard:
             writer = csv.writer(stream, lineterminator="\n")
             writer.writerow(COLUMNS)
             writer.writerows([["" if row[name] is None else row[name] for name in COLUMNS] for row in rows])
-        record = {"schema_version": LEADERBOARD_SCHEMA, "rows": rows, "summary": self.summary()}
+        skipped = [one.to_json() for one in self.skipped]
+        record = {"schema_version": LEADERBOARD_SCHEMA, "rows": rows, "summary": self.summary(), "skipped": skipped}
         dump_json(record, self.folder / "leaderboard.json")
 
 

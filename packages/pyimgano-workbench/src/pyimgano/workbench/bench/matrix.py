@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any, Optional, Union
 
+from pyimgano.core.creation import create_model
 from pyimgano.core.errors import ConfigError, DatasetError, UnknownNameError
 from pyimgano.core.files import dumps_json, sha256_bytes
 from pyimgano.core.names import unknown_name_hint
+from pyimgano.workbench.bench.suites import SuiteEntry
 from pyimgano.workbench.runs.naming import DEFAULT_CATEGORY, safe_name
 
 if TYPE_CHECKING:
@@ -25,7 +27,8 @@ class Cell:
     Attributes
     ----------
     model, category, seed
-        Its place; the category is ``"default"`` for a dataset without categories.
+        Its place; the model is a name, or the label of a suite's entry, and the category ``"default"`` for a dataset
+        without categories.
     config : RunConfig
         What it runs.
     """
@@ -52,7 +55,7 @@ class Cell:
 def plan_cells(
     folder: Path,
     *,
-    models: Sequence[str],
+    models: Sequence[Union[str, SuiteEntry]],
     categories: Optional[Sequence[str]] = None,
     seeds: Sequence[int] = (0,),
     file: Optional[Path] = None,
@@ -66,9 +69,9 @@ def plan_cells(
     ----------
     folder : Path
         The benchmark's folder; the runs go into its ``runs``.
-    models : sequence of str
-        Registered models. A config's ``model.params`` belong to the config's own model (or the preset's); every other
-        one runs with its defaults.
+    models : sequence of str or SuiteEntry
+        Registered models, or entries of a suite with parameters of their own. A config's ``model.params`` belong to
+        the config's own model (or the preset's); every other one runs with its defaults.
     categories : sequence of str, optional
         Default: those of the config, else all.
     seeds : sequence of int
@@ -87,19 +90,30 @@ def plan_cells(
     """
     from pyimgano.workbench.config import load_run_config
 
-    for noun, given in (("model", models), ("category", categories or ()), ("seed", seeds)):
+    for noun, given in (
+        ("model", [str(getattr(model, "label", model)) for model in models]),
+        ("category", categories or ()),
+        ("seed", seeds),
+    ):
         twice = sorted({str(item) for item in given if list(given).count(item) > 1})
         if twice:
             raise ConfigError(f"{noun} given twice: {', '.join(twice)}")
+    entries = [SuiteEntry(model, model) if isinstance(model, str) else model for model in models]
     flags: dict[str, Any] = {"dataset.root": dataset, "preset": preset, "output.dir": folder / "runs"}
+    if file is None and preset is None and any(isinstance(model, SuiteEntry) for model in models):
+        flags["model.name"] = entries[0].model  # the default one may need what is not installed
     base = load_run_config(file, settings=settings, flags=flags)
     same = {"dataset.root": base.dataset.root, "recipe": base.recipe, "preset": base.preset}
-    configs = {
-        name: base.model if name == base.model.name else load_run_config(flags={**same, "model.name": name}).model
-        for name in models
-    }
+    configs = {}
+    for entry in entries:
+        own = entry.model == base.model.name and not entry.params
+        model = base.model if own else load_run_config(flags={**same, "model.name": entry.model}).model
+        if entry.params:
+            create_model(entry.model, **entry.params)  # refuses what it does not take
+            model = model.model_copy(update={"params": {**model.params, **entry.params}})
+        configs[entry.label] = model
     cells = []
-    for name in models:
+    for name in configs:
         for category in _categories(base, categories):
             for seed in seeds:
                 cell = Cell(name, category or DEFAULT_CATEGORY, seed, base)

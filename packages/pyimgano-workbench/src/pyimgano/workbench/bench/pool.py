@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Optional
 
 from pyimgano.workbench.bench.matrix import Cell
 from pyimgano.workbench.processes import run_requests
@@ -13,7 +13,13 @@ __all__ = ["run_cells"]
 Row = dict[str, Any]
 
 
-def run_cells(cells: Sequence[Cell], done: Callable[[Cell, Row], None], *, jobs: int = 1) -> None:
+def run_cells(
+    cells: Sequence[Cell],
+    done: Callable[[Cell, Row], None],
+    *,
+    jobs: int = 1,
+    environment: Optional[Mapping[str, str]] = None,
+) -> None:
     """Run cells and tell of each when it has ended, in the order in which they end.
 
     Parameters
@@ -24,6 +30,8 @@ def run_cells(cells: Sequence[Cell], done: Callable[[Cell, Row], None], *, jobs:
         ``done(cell, {"row": …} or {"error": …})``, called in the caller's thread.
     jobs : int
         Number of processes. With more than one, each gets its share of the cores.
+    environment : mapping, optional
+        Variables that the processes get, where the caller's own environment does not set them.
 
     Notes
     -----
@@ -34,4 +42,5 @@ def run_cells(cells: Sequence[Cell], done: Callable[[Cell, Row], None], *, jobs:
         lambda index, answer: done(cells[index], answer),
         module="pyimgano.workbench.bench.worker",
         jobs=jobs,
+        environment=environment,
     )

@@ -13,11 +13,20 @@ if TYPE_CHECKING:
 
 __all__ = ["benchmark"]
 
+SHARED_FEATURES = "4GiB"
+"""What the models of a suite may keep of their features, together, unless the user has said otherwise."""
+
 
 def benchmark(
     dataset: Optional[Path] = typer.Option(None, "--dataset", help="Folder or manifest of the dataset."),
     models: Optional[str] = typer.Option(
         None, "--models", metavar="A,B", help="Models to compare; default: the config's (or preset's) own."
+    ),
+    suite: Optional[str] = typer.Option(
+        None,
+        "--suite",
+        metavar="NAME",
+        help="Instead of --models: classical (no deep learning), cpu (and deep models without training), all.",
     ),
     categories: Optional[str] = typer.Option(None, "--categories", metavar="X,Y", help="Categories; default: all."),
     seeds: str = typer.Option("0", "--seeds", metavar="0,1,2", help="Seeds of split and fit."),
@@ -36,12 +45,16 @@ def benchmark(
 ) -> None:
     """Run every model on every category with every seed, and compare them: mean ± standard deviation over the seeds.
 
+    Example: pyimgano benchmark --dataset parts/ --suite classical --output bench/
+
     Each cell is a run, as `train` makes it, in a process of its own: one that fails is a row with its error, and the
     exit code is 1 at the end. Rows go into leaderboard.csv and leaderboard.json as they come; the same command again
-    goes on where it was interrupted.
+    goes on where it was interrupted. A suite's models that need an extra which is not installed are told, and skipped;
+    its models share their features through a cache on disk.
     """
     from pyimgano.core.errors import ConfigError
-    from pyimgano.workbench.bench import Leaderboard, plan_cells
+    from pyimgano.workbench.bench import Leaderboard, Skipped, SuiteEntry, plan_cells, suite_entries
+    from pyimgano.workbench.commands.console import say
     from pyimgano.workbench.commands.printing import print_json, print_text
     from pyimgano.workbench.report import write_benchmark_report
 
@@ -61,20 +74,29 @@ def benchmark(
         return
     if dataset is None and config is None:
         raise ConfigError("no dataset", allowed="--dataset PATH, or --config FILE", hint="pyimgano benchmark --help")
+    if suite is not None and models is not None:
+        raise ConfigError("--suite and --models both say which models", hint="leave one of them out")
+    entries: list[SuiteEntry] = []
+    skipped: list[Skipped] = []
+    if suite is not None:
+        entries, skipped = suite_entries(suite)
+        for one in skipped:
+            say(f"skipped: {one.model}: {one.reason}")
     common: dict[str, Any] = {"file": config, "settings": settings or (), "dataset": dataset, "preset": preset}
     cells = plan_cells(
         output,
-        models=_split(models, "--models") or _own_model(common),
+        models=entries or _split(models, "--models") or _own_model(common),
         categories=_split(categories, "--categories") or None,
         seeds=[_seed(text) for text in _split(seeds, "--seeds")],
         **common,
     )
-    board = Leaderboard(output, cells)
-    _work(board, len(cells), jobs)
+    board = Leaderboard(output, cells, skipped)
+    _work(board, len(cells), jobs, shared=suite is not None)
     write_benchmark_report(board.folder, board.rows(), board.summary())
-    rows = [row for row in board.rows() if row["status"] != "ok"]
+    rows = [row for row in board.rows() if row["status"] == "error"]
     if as_json:
-        print_json({"rows": board.rows(), "summary": board.summary()})
+        told = [one.to_json() for one in board.skipped]
+        print_json({"rows": board.rows(), "summary": board.summary(), "skipped": told})
     else:
         _show(board)
     if rows:
@@ -107,7 +129,8 @@ def _own_model(common: Mapping[str, Any]) -> list[str]:
     return [load_run_config(common["file"], settings=common["settings"], flags=flags).model.name]
 
 
-def _work(board: Leaderboard, total: int, jobs: int) -> None:
+def _work(board: Leaderboard, total: int, jobs: int, *, shared: bool) -> None:
+    from pyimgano.core.feature_cache import FEATURE_CACHE
     from pyimgano.workbench.bench import Cell, run_cells
     from pyimgano.workbench.commands.console import ConsoleProgress, say
 
@@ -127,7 +150,7 @@ def _work(board: Leaderboard, total: int, jobs: int) -> None:
             progress.note(f"{cell.model} on {cell.category}, seed {cell.seed}: {what}")
             advance(1)
 
-        run_cells(board.waiting, done, jobs=jobs)
+        run_cells(board.waiting, done, jobs=jobs, environment={FEATURE_CACHE: SHARED_FEATURES} if shared else None)
 
 
 def _show(board: Leaderboard) -> None:
@@ -164,7 +187,8 @@ def _show(board: Leaderboard) -> None:
     print_table(titles, rows, titles=True)
     say("mean ± standard deviation over the seeds; good/defective: test images, summed over the seeds")
     for row in (row for row in board.rows() if row["status"] != "ok"):
-        say(f"failed: {row['model']} on {row['category']}, seed {row['seed']}: {row['error']}")
+        word = "failed" if row["status"] == "error" else "skipped"
+        say(f"{word}: {row['model']} on {row['category']}, seed {row['seed']}: {row['error']}")
     places = {"table": "leaderboard.csv", "page": "report.html", "runs": "runs"}
     say("   ".join(f"{what}: {board.folder / name}" for what, name in places.items()))
 

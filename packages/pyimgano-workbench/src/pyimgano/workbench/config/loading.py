@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Optional, Union, get_args
 from pyimgano.core.errors import MissingDependencyError, ParameterError, PyimganoError, UnknownNameError
 from pyimgano.core.names import unknown_name_hint
 from pyimgano.core.plugins import installed
-from pyimgano.workbench.config.adapting import check_adapt
 from pyimgano.workbench.config.decision_checks import check_decisions
 from pyimgano.workbench.config.layers import Layer, file_layer, flag_layer, merge, setting_layer
 from pyimgano.workbench.config.models import CalibrationConfig, OutputConfig, RunConfig
@@ -187,8 +186,7 @@ def _check_names(data: Mapping[str, Any], problems: list[ConfigProblem], *, chec
                 made.check_model(detector)
             except ParameterError as error:
                 problems += parameter_problems(("recipe_params",), error, data.get("recipe_params") or {})
-        _check_maps(model["name"], data, problems)
-    check_adapt(data.get("adapt"), made, detector, problems)
+        _check_maps(model["name"], detector, data, problems)
     if isinstance(calibration, dict):
         _check_calibration(calibration, problems)
     check_decisions(data, problems)
@@ -240,12 +238,12 @@ def _check_model(name: str, params: Any, problems: list[ConfigProblem]) -> Any:
     return None
 
 
-def _check_maps(name: str, data: Mapping[str, Any], problems: list[ConfigProblem]) -> None:
-    """Refuse what needs anomaly maps from a model that has none."""
+def _check_maps(name: str, model: Any, data: Mapping[str, Any], problems: list[ConfigProblem]) -> None:
+    """Refuse what needs anomaly maps from a model that has none; whether it has may depend on its parameters."""
     from pyimgano.core.registry import MODELS
 
     try:
-        has_maps = MODELS.get(name).spec.pixel_map
+        has_maps = MODELS.get(name).spec.pixel_map and getattr(model, "makes_maps", True)
     except PyimganoError:
         return  # told already
     if has_maps:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 from pyimgano.core.batching import default_workers
 from pyimgano.core.errors import ImageError, PyimganoError
 from pyimgano.core.images import decode_image, to_rgb8
+from pyimgano.workbench.inference.category import FittedCategory
 from pyimgano.workbench.inference.declared_size import MAX_PIXELS, check_pixels
-from pyimgano.workbench.inference.fitted import FittedCategory
 from pyimgano.workbench.inference.models import FittedModels
 from pyimgano.workbench.inference.sources import Source
 from pyimgano.workbench.monitor.image_statistics import image_statistics

@@ -58,8 +58,8 @@ class FittedModels(Protocol):
         ------
         UnknownNameError
             When there is no such category.
-        RunError
-            When they are damaged.
+        PyimganoError
+            When their file is damaged.
         """
 
     def choose(self, source: Source) -> str:

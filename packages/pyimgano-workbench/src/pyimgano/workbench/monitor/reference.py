@@ -14,9 +14,19 @@ from pyimgano.workbench.monitor.image_statistics import STATISTICS, image_statis
 
 if TYPE_CHECKING:
     from pyimgano.workbench.calibrate.card import CalibrationCard
-    from pyimgano.workbench.inference.fitted import FittedCategory
 
-__all__ = ["IMAGE_STATISTICS_SCHEMA", "SCORE", "Reference", "load_image_statistics", "measure_images"]
+__all__ = [
+    "IMAGE_STATISTICS",
+    "IMAGE_STATISTICS_SCHEMA",
+    "SCORE",
+    "Reference",
+    "load_image_statistics",
+    "measure_images",
+    "statistics_json",
+]
+
+IMAGE_STATISTICS = "image_statistics.json"
+"""In a run's artifacts, and in a bundle."""
 
 IMAGE_STATISTICS_SCHEMA = 1
 SCORE = "score"
@@ -40,11 +50,6 @@ class Reference:
 
     values: Mapping[str, tuple[float, ...]]
     alpha: float
-
-    @classmethod
-    def of(cls, fitted: FittedCategory) -> Reference:
-        """Return that of a category's detector."""
-        return cls.from_card(fitted.card, fitted.image_statistics)
 
     @classmethod
     def from_card(cls, card: CalibrationCard, statistics: Mapping[str, Sequence[float]]) -> Reference:
@@ -84,6 +89,16 @@ def measure_images(sources: Sequence[Any], value_range: Any = None) -> dict[str,
 
     found = list(read_ahead(measure, count, ahead=8))
     return {"n": count, "statistics": {name: sorted(one[name] for one in found) for name in STATISTICS}}
+
+
+def statistics_json(categories: Mapping[str, Mapping[str, Sequence[float]]]) -> dict[str, Any]:
+    """Return what was loaded of some categories as an ``image_statistics.json`` of its own."""
+    measured = {
+        name: {"n": len(next(iter(values.values()))), "statistics": {key: list(part) for key, part in values.items()}}
+        for name, values in categories.items()
+        if values
+    }
+    return {"schema_version": IMAGE_STATISTICS_SCHEMA, "categories": measured}
 
 
 def load_image_statistics(path: Path) -> dict[str, dict[str, tuple[float, ...]]]:

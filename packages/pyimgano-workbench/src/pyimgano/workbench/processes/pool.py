@@ -23,10 +23,10 @@ class _Worker:
     One thread asks; another may stop it meanwhile, which that thread sees as the death of the process.
     """
 
-    def __init__(self, module: str, threads: Optional[int]) -> None:
+    def __init__(self, module: str, threads: Optional[int], environment: Mapping[str, str]) -> None:
         self._module = module
         # `python -m` would look for modules in the current folder first: a torch.py of the user's own must not be met.
-        self._environment = {**os.environ, "PYTHONSAFEPATH": "1"}
+        self._environment = {**environment, **os.environ, "PYTHONSAFEPATH": "1"}
         if threads is not None:
             for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
                 self._environment.setdefault(name, str(threads))
@@ -106,7 +106,12 @@ def _next(ended: queue.SimpleQueue[tuple[int, Answer]]) -> tuple[int, Answer]:
 
 
 def run_requests(
-    requests: Sequence[Mapping[str, Any]], done: Callable[[int, Answer], None], *, module: str, jobs: int = 1
+    requests: Sequence[Mapping[str, Any]],
+    done: Callable[[int, Answer], None],
+    *,
+    module: str,
+    jobs: int = 1,
+    environment: Optional[Mapping[str, str]] = None,
 ) -> None:
     """Have requests answered and tell of each when it is, in the order in which they end.
 
@@ -120,6 +125,8 @@ def run_requests(
         Run with ``python -m``; calls :func:`~pyimgano.workbench.processes.serving.serve_requests`.
     jobs : int
         Number of processes. With more than one, each gets its share of the cores.
+    environment : mapping, optional
+        Variables that the processes get, where the caller's own environment does not set them.
 
     Notes
     -----
@@ -131,7 +138,7 @@ def run_requests(
         waiting.put(index)
     count = max(1, min(jobs, len(requests)))
     threads = max(1, (os.cpu_count() or 1) // count) if count > 1 else None
-    workers = [_Worker(module, threads) for _ in range(count)]
+    workers = [_Worker(module, threads, environment or {}) for _ in range(count)]
 
     def serve(worker: _Worker) -> None:
         while True:

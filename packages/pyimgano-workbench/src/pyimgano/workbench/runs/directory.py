@@ -48,7 +48,6 @@ CURVES = "curves.json"
 INFER_CONFIG = "infer_config.json"
 CALIBRATION_CARD = "calibration_card.json"
 SPLIT = "split.json"
-IMAGE_STATISTICS = "image_statistics.json"
 ROI_FOLDER = "roi"
 
 RUN_REPORT_SCHEMA = 1

@@ -29,6 +29,10 @@ SCHEMAS: Mapping[str, str] = {
     "plan": "what `train --dry-run --json` prints",
     "audit": "what `datasets audit --json` prints, and its audit.json",
     "drift": "what `runs drift --json` prints",
+    "bundle": "a bundle's bundle.json",
+    "bundle-manifest": "a bundle's manifest.json",
+    "bundle-parity": "a bundle's parity.json: the exported detector beside the trained one",
+    "bundle-sample": "the expected.json of a bundle's sample",
 }
 """Name → what it describes."""
 
@@ -50,6 +54,10 @@ VERSIONS: Mapping[str, int] = {
     "plan": 1,
     "audit": 1,
     "drift": 1,
+    "bundle": 1,
+    "bundle-manifest": 1,
+    "bundle-parity": 1,
+    "bundle-sample": 1,
 }
 """Name → the version that is described: what ``schema_version`` says in the file; for records, ``per_image_schema`` in
 the report beside them."""
@@ -76,6 +84,7 @@ def _body(name: str, number: int) -> dict[str, Any]:
         artifacts,
         audit,
         benchmark,
+        bundles,
         calibration,
         drift,
         metrics,
@@ -113,5 +122,9 @@ def _body(name: str, number: int) -> dict[str, Any]:
         "audit": audit.audit_schema,
         "leaderboard": benchmark.leaderboard_schema,
         "robustness": robustness.robustness_schema,
+        "bundle": bundles.bundle_schema,
+        "bundle-manifest": bundles.manifest_schema,
+        "bundle-parity": bundles.parity_schema,
+        "bundle-sample": bundles.sample_schema,
     }
     return makers[name](number)

@@ -20,7 +20,7 @@ def leaderboard_schema(number: int) -> dict[str, Any]:
             "model": TEXT,
             "category": TEXT,
             "seed": WHOLE,
-            "status": value("string", enum=["ok", "error"]),
+            "status": value("string", enum=["ok", "error", "skipped"]),
             **dict.fromkeys(METRICS, NUMBER_OR_NULL),
             **dict.fromkeys(COUNTS, count),
             "unscored": {**count, "description": "Test images that could not be scored."},
@@ -45,10 +45,13 @@ def leaderboard_schema(number: int) -> dict[str, Any]:
             **dict.fromkeys(("n_test_good", "n_test_defective"), WHOLE),
         }
     )
+    reason = {**TEXT, "description": "Why, and what to install."}
+    skipped = object_of({"model": TEXT, "reason": reason})
     return object_of(
         {
             "schema_version": version(number),
             "rows": value("array", items=row),
             "summary": value("array", items=summary),
+            "skipped": value("array", "Models of a suite that cannot run here.", items=skipped),
         }
     )

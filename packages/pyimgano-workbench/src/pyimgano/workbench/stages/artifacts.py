@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from pyimgano.core.files import dump_json
 from pyimgano.workbench.calibrate.card import CALIBRATION_SCHEMA
-from pyimgano.workbench.monitor.reference import IMAGE_STATISTICS_SCHEMA, measure_images
+from pyimgano.workbench.monitor.reference import IMAGE_STATISTICS, IMAGE_STATISTICS_SCHEMA, measure_images
 from pyimgano.workbench.postprocess.roi import copy_roi
 from pyimgano.workbench.postprocess.settings import settings_of
 from pyimgano.workbench.region_policy import RegionPolicy
 from pyimgano.workbench.runs.directory import (
     CALIBRATION_CARD,
-    IMAGE_STATISTICS,
     INFER_CONFIG,
     INFER_SCHEMA,
     ROI_FOLDER,

@@ -58,7 +58,8 @@ function benchmarkPage(page) {
   const models = [...new Set(summary.map((row) => row.model))];
   const means = models.map((model) => summary.find((row) => row.model === model && row.category === null) ||
     summary.find((row) => row.model === model));
-  const failed = rows.filter((row) => row.status !== "ok");
+  const failed = rows.filter((row) => row.status === "error");
+  const skipped = rows.filter((row) => row.status === "skipped");
   const timed = means.filter((row) => known((row.latency_ms || {}).mean) && known((row.image_auroc || {}).mean));
   const pick = (key) => timed.map((row) => row[key].mean);
   page.append(...[
@@ -77,6 +78,8 @@ function benchmarkPage(page) {
     heatTable(summary, "pixel_aupro", "AUPRO"),
     failed.length > 0 && section("Failed", el("ul", { class: "errors" }, failed.map((row) =>
       el("li", {}, `${row.model} on ${row.category}, seed ${row.seed}: `, el("span", { class: "failed" }, row.error))))),
+    skipped.length > 0 && section("Skipped", el("ul", { class: "errors" }, skipped.map((row) =>
+      el("li", {}, `${row.model} on ${row.category}, seed ${row.seed}: ${row.error}`)))),
     section("Runs", dataTable([
       { title: "run", value: (row) => row.run, cell: (row) => (row.page
         ? el("a", { href: row.page.split("/").map(encodeURIComponent).join("/") }, row.run) : row.run || "–") },
