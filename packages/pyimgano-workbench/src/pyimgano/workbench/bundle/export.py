@@ -32,12 +32,12 @@ from pyimgano.workbench.bundle.samples import write_sample
 from pyimgano.workbench.bundle.validation import validate_bundle
 from pyimgano.workbench.calibrate.card import CALIBRATION_SCHEMA, CalibrationCard
 from pyimgano.workbench.inference.fitted import RunModels
+from pyimgano.workbench.monitor.reference import IMAGE_STATISTICS, statistics_json
 from pyimgano.workbench.runs.directory import RunDirectory
 from pyimgano.workbench.runs.naming import category_folders
 
 if TYPE_CHECKING:
-    from pyimgano.workbench.monitor.reference import IMAGE_STATISTICS, statistics_json
-from pyimgano.workbench.progress import Progress
+    from pyimgano.workbench.progress import Progress
 
 __all__ = ["RUNTIMES", "ExportOptions", "Exported", "export_run"]
 
