@@ -11,6 +11,7 @@ GROUPS = {
     "training": "benchmarks.rows.training",
     "augmentation": "benchmarks.rows.augmentation",
     "metrics": "benchmarks.rows.metrics",
+    "service": "benchmarks.rows.service",
     "cli": "benchmarks.rows.cli",
     "quality": "benchmarks.rows.quality",
 }

@@ -8,6 +8,7 @@ import pytest
 
 HEAVY = {
     "cv2",
+    "fastapi",
     "joblib",
     "numpy",
     "onnxruntime",
@@ -18,6 +19,7 @@ HEAVY = {
     "timm",
     "torch",
     "torchvision",
+    "uvicorn",
 }
 
 RUN = """
@@ -37,6 +39,9 @@ COMMANDS = [
     ("--version",),
     ("train", "--help"),
     ("infer", "--help"),
+    ("bundle", "watch", "--help"),
+    ("bundle", "serve", "--help"),
+    ("runs", "drift", "--help"),
     ("export", "--help"),
     ("bundle", "run", "--help"),
     ("benchmark", "--help"),

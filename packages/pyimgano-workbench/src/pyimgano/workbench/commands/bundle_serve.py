@@ -46,6 +46,11 @@ def serve(
     It speaks plain HTTP and belongs behind a proxy that does TLS. SIGTERM and Ctrl-C end it when what was accepted is
     answered.
     """
+    import os
+
+    # Before NumPy is loaded. The images of a batch are shared out to threads already; a BLAS with threads of its own
+    # makes them wait for each other by spinning, and takes from the clients' connections what it wastes.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from pyimgano.core.errors import MissingDependencyError
     from pyimgano.workbench.commands.console import say
     from pyimgano.workbench.inference.inspecting import Inspector
