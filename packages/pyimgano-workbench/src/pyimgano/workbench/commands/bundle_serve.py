@@ -66,7 +66,7 @@ def serve(
         from pyimgano.workbench.serve.server import serve as run_server
         from pyimgano.workbench.serve.settings import ServeSettings
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in ("fastapi", "starlette", "uvicorn"):
+        if (error.name or "").partition(".")[0] not in ("fastapi", "python_multipart", "starlette", "uvicorn"):
             raise
         raise MissingDependencyError(
             f"serving needs {error.name!r}", hint='pip install "pyimgano-workbench[serve]"'

@@ -335,11 +335,12 @@ def _add_health(app: FastAPI, service: _Service) -> None:
         return json_response('{"status":"ready"}')
 
 
-async def _invalid(_: Request, error: Exception) -> Response:
+async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"][1:])
-    return error_response(ServiceError(422, "invalid_query", f"{place}: {first['msg']}"))
+    allowed = ", ".join(request.app.state.service.inspector.categories) if place == "category" else None
+    return error_response(ServiceError(422, "invalid_query", f"{place}: {first['msg']}", allowed=allowed))
 
 
 async def _refused(_: Request, error: Exception) -> Response:

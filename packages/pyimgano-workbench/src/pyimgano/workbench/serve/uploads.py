@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Optional
 
+from python_multipart.exceptions import FormParserError
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -157,6 +158,8 @@ async def _read_form(limited: _Limited, max_bytes: int) -> Upload:
             name = file.filename
     except HTTPException as error:
         raise ServiceError(400, "invalid_form", str(error.detail)) from error
+    except FormParserError as error:  # older versions of starlette pass it on
+        raise ServiceError(400, "invalid_form", str(error)) from error
     if len(data) > max_bytes:
         raise ServiceError(413, "too_large", "the file is too large", allowed=f"at most {max_bytes} bytes")
     return Upload(data, name)
