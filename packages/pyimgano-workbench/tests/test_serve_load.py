@@ -173,7 +173,7 @@ for kind in RAW_TYPES:
     )
     env = {**os.environ, "SCHEMATHESIS_HOOKS": "service_hooks", "PYTHONPATH": str(tmp_path), "COLUMNS": "200"}
     program = [sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()"]
-    options = ["--checks", "all", "--max-examples", "15", "--seed", "1", "--no-color"]
+    options = ["--checks", "all", "--max-examples", "8", "--seed", "1", "--no-color"]
     if tuple(map(int, importlib.metadata.version("schemathesis").split(".")[:2])) < (4, 10):
         # Those that Python 3.9 gets put empty files into forms, and take 409 for a refusal of what is valid.
         options += ["--exclude-checks", "positive_data_acceptance"]

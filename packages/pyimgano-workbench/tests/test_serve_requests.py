@@ -185,6 +185,7 @@ def test_what_is_wrong_with_a_request_is_said_in_one_shape(service: Any, images:
         ("POST", "/v1/inspect", content, {}, 415, "unsupported_type"),
         ("POST", "/v1/inspect?category=wood", content, png, 422, "invalid_query"),
         ("POST", "/v1/inspect?map=gif", content, png, 422, "invalid_query"),
+        ("POST", "/v1/inspect?catgory=brick", content, png, 422, "invalid_query"),
         ("POST", "/v1/inspect?regions=perhaps", content, png, 422, "invalid_query"),
         ("POST", "/v1/inspect?id=%20", content, png, 422, "invalid_query"),
         ("POST", "/v1/inspect?id=" + "x" * 129, content, png, 422, "invalid_query"),

@@ -48,6 +48,9 @@ _ABOUT = (
 )
 
 
+_PARAMETERS = frozenset(("category", "id", "name", "map", "regions"))
+
+
 class _Service:
     """What the routes share."""
 
@@ -240,6 +243,7 @@ def _add_inspection(app: FastAPI, service: _Service) -> None:
         started = time.perf_counter()
         status = 500
         try:
+            _check_names(request)
             service.check_request(category, id, map)
             job = {"name": name, "category": category, "id": id, "maps": map is not MapKind.none}
             answer = await service.inspect(request, job)
@@ -255,6 +259,15 @@ def _add_inspection(app: FastAPI, service: _Service) -> None:
             raise
         finally:
             service.metrics.answered(status, time.perf_counter() - started)
+
+
+def _check_names(request: Request) -> None:
+    """Refuse a parameter that is misspelt: it would be passed over, and the answer be to another question."""
+    unknown = [name for name in request.query_params if name not in _PARAMETERS]
+    if unknown:
+        raise ServiceError(
+            422, "invalid_query", f"unknown parameter {unknown[0]!r}", allowed=", ".join(sorted(_PARAMETERS))
+        )
 
 
 def _add_facts(app: FastAPI, service: _Service) -> None:
