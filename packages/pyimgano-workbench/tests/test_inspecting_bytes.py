@@ -117,6 +117,28 @@ def test_an_image_has_the_same_record_alone_and_among_others(
     inspector.close()
 
 
+def test_what_was_decoded_ahead_gives_the_same_and_takes_bounded_memory(
+    run: Path, contents: Sequence[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inspector = Inspector(open_models(run))
+    plain = [one.record for one in inspector([ReceivedImage("x", content) for content in contents])]
+    assert inspector.decode_ahead(b"no image") is None
+    torn = inspector.decode_ahead(contents[0][:900])
+    (failed,) = inspector([ReceivedImage("x", contents[0][:900], ahead=torn)])
+    assert failed.record.error == "ImageError: the image is truncated"
+    torn.release()
+    monkeypatch.setattr(inspecting, "PIXELS_AT_ONCE", 224 * 224 * 3)
+    ahead = [inspector.decode_ahead(content) for content in contents]
+    assert [one is not None for one in ahead] == [True] * 3 + [False] * 5
+    images = [ReceivedImage("x", content, ahead=one) for content, one in zip(contents, ahead)]
+    assert [one.record for one in inspector(images)] == plain
+    for _ in range(2):  # the second time does nothing
+        ahead[0].release()
+    again = [inspector.decode_ahead(content) for content in contents[:2]]
+    assert [one is not None for one in again] == [True, False]
+    inspector.close()
+
+
 def test_too_many_pixels_are_never_decoded(
     run: Path, contents: Sequence[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,11 +7,12 @@ with its error, and never a verdict; the others of its batch are not touched by 
 from __future__ import annotations
 
 import dataclasses
+import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional, Union
+from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from pyimgano.core.batching import default_workers
 from pyimgano.core.errors import ImageError, PyimganoError
@@ -30,10 +31,39 @@ if TYPE_CHECKING:
     from pyimgano.workbench.scoring import ScoredImage
     from pyimgano.workbench.verdict import Verdict
 
-__all__ = ["Inspected", "Inspector", "ReceivedImage"]
+__all__ = ["DecodedAhead", "Inspected", "Inspector", "ReceivedImage"]
+
+_Decoded = tuple["np.ndarray", Mapping[str, float]]
 
 PIXELS_AT_ONCE = 2**26
-"""That lie decoded in memory beside each other, unless a single image has more."""
+"""That are scored beside each other, unless a single image has more; and that lie decoded ahead of their turn."""
+
+
+class DecodedAhead:
+    """An image that is decoded by another thread before its turn; to be released when it has been inspected.
+
+    Parameters
+    ----------
+    future : Future
+        Of the image, (H, W, 3) uint8, and its statistics.
+    release : callable
+        Gives back the memory that it counts for; called once.
+    """
+
+    def __init__(self, future: Future[_Decoded], release: Callable[[], None]) -> None:
+        self._future = future
+        self._release: Optional[Callable[[], None]] = release
+
+    def result(self) -> _Decoded:
+        """Wait for the image; raises what the decoder raised."""
+        return self._future.result()
+
+    def release(self) -> None:
+        """Let another image be decoded ahead."""
+        self._future.cancel()
+        release, self._release = self._release, None
+        if release is not None:
+            release()
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,12 +80,15 @@ class ReceivedImage:
         Where there are several.
     known : mapping
         Further fields of its record.
+    ahead : DecodedAhead or None
+        What :meth:`Inspector.decode_ahead` gave for ``data``.
     """
 
     name: str
     data: bytes
     category: Optional[str] = None
     known: Optional[Mapping[str, Any]] = None
+    ahead: Optional[DecodedAhead] = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +130,7 @@ class _Read:
     category: str
     fitted: FittedCategory
     image: np.ndarray
+    statistics: Mapping[str, float]
 
 
 class Inspector:
@@ -117,6 +151,8 @@ class Inspector:
         self.max_pixels = max_pixels
         self.maps = regions and models.has_maps
         self._pool = ThreadPoolExecutor(default_workers(), thread_name_prefix="pyimgano-decode")
+        self._lock = threading.Lock()
+        self._pixels_ahead = 0
 
     def close(self) -> None:
         """End the decoding threads."""
@@ -151,6 +187,32 @@ class Inspector:
 
     def _fitted(self, category: str) -> FittedCategory:
         return self.models.fitted(Source(category, Path(category), category))
+
+    def decode_ahead(self, data: bytes) -> Optional[DecodedAhead]:
+        """Begin to decode an image whose turn comes later, unless too much lies decoded already.
+
+        The result belongs into :attr:`ReceivedImage.ahead`, and is released by who asked for it. May be called by any
+        thread. What cannot be decoded is told when it is inspected.
+        """
+        try:
+            width, height = check_pixels(data, self.max_pixels)
+        except PyimganoError:
+            return None
+        pixels = width * height
+        with self._lock:
+            if self._pixels_ahead + pixels > PIXELS_AT_ONCE:
+                return None
+            self._pixels_ahead += pixels
+
+        def release() -> None:
+            with self._lock:
+                self._pixels_ahead -= pixels
+
+        return DecodedAhead(self._pool.submit(self._decode, data), release)
+
+    def _decode(self, data: bytes) -> _Decoded:
+        image = to_rgb8(decode_image(data), value_range=self.models.value_range)
+        return image, image_statistics(image)
 
     def __call__(self, images: Sequence[ReceivedImage], *, maps: bool = False) -> list[Inspected]:
         """Inspect some images.
@@ -188,7 +250,8 @@ class Inspector:
         self, some: Sequence[int], images: Sequence[ReceivedImage], found: dict[int, Inspected], maps: bool
     ) -> None:
         """Decode and score images that may lie in memory at once."""
-        decode = self._pool.map if len(some) > 1 else map  # no thread is worth waking for one image
+        # No thread is worth waking for one image, or for waiting.
+        decode = self._pool.map if sum(images[index].ahead is None for index in some) > 1 else map
         pending: dict[str, list[_Read]] = {}
         for read in decode(lambda index: self._read(index, images[index]), some):
             if isinstance(read, _Read):
@@ -204,8 +267,8 @@ class Inspector:
             source = Source(received.name, Path(received.name), received.category)
             category = self.models.choose(source)
             fitted = self.models.fitted(source)
-            image = to_rgb8(decode_image(received.data), value_range=self.models.value_range)
-            return _Read(index, received, category, fitted, image)
+            decoded = self._decode(received.data) if received.ahead is None else received.ahead.result()
+            return _Read(index, received, category, fitted, *decoded)
         except PyimganoError as error:
             return index, self._failed(received, error, category)
         except Exception as error:  # a decoder's own failure, or memory that is not there: this image's error alone
@@ -250,7 +313,7 @@ class Inspector:
                     record,
                     None,
                     read.category,
-                    image_statistics(read.image),
+                    read.statistics,
                     kept,
                     scored if maps else None,
                     verdict,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import queue
 import threading
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Callable, Optional, Union
 
 from pyimgano.core.errors import PyimganoError, StorageError
 from pyimgano.core.files import sha256_bytes
-from pyimgano.workbench.inference.inspecting import Inspected, Inspector, ReceivedImage
+from pyimgano.workbench.inference.inspecting import DecodedAhead, Inspected, Inspector, ReceivedImage
 from pyimgano.workbench.runs.naming import DEFAULT_CATEGORY
 from pyimgano.workbench.serve.answers import AnswerBook
 from pyimgano.workbench.serve.failures import ServiceError
@@ -39,6 +40,8 @@ class Job:
         What the client calls it; a second job of this id gets the record of the first.
     maps : bool
         Whether image and map are wanted.
+    ahead : DecodedAhead or None
+        The image, decoded while others are inspected; filled in by the queue.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Job:
     category: Optional[str] = None
     id: Optional[str] = None
     maps: bool = False
+    ahead: Optional[DecodedAhead] = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +123,8 @@ class InspectionQueue:
     def submit(self, job: Job) -> asyncio.Future[Answer]:
         """Take a job; called in the event loop, whose future it returns."""
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._jobs.put((job, future))
+        ahead = self._inspector.decode_ahead(job.data)
+        self._jobs.put((dataclasses.replace(job, ahead=ahead), future))
         return future
 
     def close(self) -> None:
@@ -162,6 +167,9 @@ class InspectionQueue:
             except Exception as error:  # a fault of ours costs these requests, and not those that come after them
                 failure = ServiceError(500, "internal", f"{type(error).__name__}: {error}")
                 outcomes = [failure] * len(now)
+            for job, _ in now:
+                if job.ahead is not None:
+                    job.ahead.release()
             self.pace = 0.8 * self.pace + 0.2 * (time.perf_counter() - started) / len(now)
             loop = now[0][1].get_loop()
             try:
@@ -193,7 +201,7 @@ class InspectionQueue:
                     continue
                 known[index] = stored
             fields = {"sha256": digest} if job.id is None else {"id": job.id, "sha256": digest}
-            images.append(ReceivedImage(job.name, job.data, job.category, fields))
+            images.append(ReceivedImage(job.name, job.data, job.category, fields, job.ahead))
             places.append(index)
         results = self._inspector(images, maps=any(job.maps for job in jobs)) if images else []
         fresh: list[int] = []
