@@ -32,6 +32,8 @@ TEST_TOOLS = [
 TEST_DATA = ["elpv-dataset>=1.0.0.post1", "scikit-image>=0.22"]  # real images, carried by the packages themselves
 # The other implementation that tests/parity and the benchmarks compare with; on 3.9 pip would silently take 0.7.
 ANOMALIB = "anomalib>=2; python_version >= '3.10'"
+PYTHRESH = "pythresh>=1"  # thresholds that PyOD's users know; brings numba, so no package of ours asks for it
+NEWEST = [ANOMALIB, PYTHRESH]  # not for `minimums`
 ADEVAL = "adeval>=1.1"  # approximate pixel metrics, beside which the benchmarks measure the exact ones
 LINTERS = ["import-linter>=2.3,<3", "mypy>=1.18,<2", "ruff>=0.14,<0.17"]  # mypy 2 cannot target 3.9
 # What mypy reads, no newer than Python 3.9 gets it: newer ones use syntax that mypy refuses when it targets 3.9.
@@ -72,7 +74,9 @@ def run_pytest(session: nox.Session, *arguments: str) -> None:
 
 def run_tests(session: nox.Session, *arguments: str) -> None:
     """Install every package with all extras, the plugins and the peer, and run the tests."""
-    session.install(*packages_with_extras(editable=True), *plugin_arguments(), *TEST_TOOLS, *TEST_DATA, ANOMALIB)
+    session.install(
+        *packages_with_extras(editable=True), *plugin_arguments(), *TEST_TOOLS, *TEST_DATA, ANOMALIB, PYTHRESH
+    )
     run_pytest(session, *arguments)
 
 

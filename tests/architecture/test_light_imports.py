@@ -37,6 +37,8 @@ COMMANDS = [
     ("--version",),
     ("train", "--help"),
     ("infer", "--help"),
+    ("export", "--help"),
+    ("bundle", "run", "--help"),
     ("benchmark", "--help"),
     ("synthesize", "--help"),
     ("components", "list"),

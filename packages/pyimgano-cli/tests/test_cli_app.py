@@ -39,6 +39,7 @@ def test_help_groups_all_commands(process):
     assert done.err.strip() in ("", "acme_broken says hello")  # that plugin prints while it is imported
     shown = panels(done.out)
     assert tuple(shown["Workflow"]) == WORKFLOW
+    assert tuple(shown["Deployment"]) == ("export", "bundle")
     assert tuple(shown["Catalogue"]) == CATALOGUE
     assert tuple(shown["Environment"]) == ("doctor", "cache", "schema")
     assert "not available" not in done.out.partition("Plugins")[0]

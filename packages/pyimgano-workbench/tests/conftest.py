@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Callable
 
@@ -90,3 +91,53 @@ def texture_runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def copied_runs(texture_runs: dict[str, Path], tmp_path: Path) -> dict[str, Path]:
     """The same runs elsewhere, without their dataset, to be changed at will."""
     return {name: Path(shutil.copytree(path, tmp_path / "moved" / name)) for name, path in texture_runs.items()}
+
+
+@pytest.fixture(scope="session")
+def graph_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A complete run of a third party's model that exports itself, on two of the demo's textures."""
+    from pyimgano.workbench.config import load_run_config
+    from pyimgano.workbench.demo import write_textures
+    from pyimgano.workbench.training import run_recipe
+
+    folder = tmp_path_factory.mktemp("graph-run")
+    write_textures(folder / "textures", seed=0)
+    flags = {
+        "dataset.root": folder / "textures",
+        "dataset.categories": ["brick", "grass"],
+        "model.name": "acme-filter-bank",
+        "model.params": {"size": 48},
+        "calibration.alpha": 0.1,
+        "output.dir": folder / "runs",
+        "output.name": "filters",
+        "output.report": False,
+        "output.thumbnails": 0,
+    }
+    return run_recipe(load_run_config(flags=flags)).path
+
+
+@pytest.fixture(scope="session")
+def graph_bundle(graph_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same run as a zip; not to be written to."""
+    from pyimgano.workbench.bundle.export import export_run
+    from pyimgano.workbench.progress import Silent
+    from pyimgano.workbench.runs import open_run
+
+    path = tmp_path_factory.mktemp("graph-bundle") / "filters.zip"
+    export_run(open_run(graph_run), path, progress=Silent())
+    return path
+
+
+@pytest.fixture
+def graph_folder(graph_bundle: Path, tmp_path: Path) -> Path:
+    """The same as a folder, to be changed at will."""
+    folder = tmp_path / "unpacked"
+    with zipfile.ZipFile(graph_bundle) as archive:
+        archive.extractall(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def texture_images(graph_run: Path) -> Path:
+    """The dataset of ``graph_run``."""
+    return graph_run.parents[1] / "textures"

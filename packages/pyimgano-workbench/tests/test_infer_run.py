@@ -20,14 +20,13 @@ from pyimgano.workbench.config import load_run_config
 from pyimgano.workbench.demo import write_textures
 from pyimgano.workbench.inference import (
     InputList,
-    RecordWriter,
     RunModels,
     Source,
     parse_destination,
     predict_stream,
     write_predictions,
 )
-from pyimgano.workbench.records import CSV_FIELDS, read_records
+from pyimgano.workbench.records import CSV_FIELDS, RecordWriter, read_records
 from pyimgano.workbench.render import PictureWriter, read_map
 from pyimgano.workbench.runs import open_run
 from pyimgano.workbench.training import run_recipe

@@ -31,6 +31,7 @@ _OWN = {
 
 PANELS = {
     "Workflow": ("demo", "init", "synthesize", "train", "benchmark", "robust-benchmark", "infer", "runs"),
+    "Deployment": ("export", "bundle"),
     "Catalogue": ("models", "recipes", "datasets", "augment", "components", "plugins"),
     "Environment": ("doctor", "cache", "schema"),
 }

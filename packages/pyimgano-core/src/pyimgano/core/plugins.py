@@ -64,6 +64,8 @@ FIRST_PARTY: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("pyimgano-workbench", "benchmark", f"{_COMMANDS}.benchmark:benchmark"),
         ("pyimgano-workbench", "robust-benchmark", f"{_COMMANDS}.robust_benchmark:robust_benchmark"),
         ("pyimgano-workbench", "infer", f"{_COMMANDS}.infer:infer"),
+        ("pyimgano-workbench", "export", f"{_COMMANDS}.export:export"),
+        ("pyimgano-workbench", "bundle", f"{_COMMANDS}.bundle:app"),
         ("pyimgano-workbench", "runs", f"{_COMMANDS}.runs:app"),
         ("pyimgano-workbench", "schema", f"{_COMMANDS}.schema:schema"),
         ("pyimgano-workbench", "datasets", f"{_COMMANDS}.datasets:app"),

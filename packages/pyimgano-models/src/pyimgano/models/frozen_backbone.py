@@ -25,7 +25,8 @@ class FrozenBackboneDetector(TrainedDetector, BackboneDetector, ABC):
     """Base of detectors whose trained part takes, or is compared with, the features of a frozen backbone.
 
     A subclass has :meth:`_build_network`, :meth:`~pyimgano.models.trained.TrainedDetector.make_optimizer` and
-    :meth:`~pyimgano.models.trained.TrainedDetector._render`. Its backbone is saved by name and checksum, not by value.
+    :meth:`~pyimgano.models.network_scoring.NetworkScoring._render`. Its backbone is saved by name and checksum,
+    not by value.
 
     Attributes
     ----------
@@ -94,6 +95,9 @@ class FrozenBackboneDetector(TrainedDetector, BackboneDetector, ABC):
         runtime = extractor.runtime
         assert isinstance(runtime, TorchRuntime)
         return self._build_network(runtime.network), runtime.device
+
+    def _graph_size(self) -> tuple[int, int]:
+        return self.extractor.input_size
 
     def _network_facts(self) -> dict[str, Any]:
         return {"extractor": self.extractor_facts_}

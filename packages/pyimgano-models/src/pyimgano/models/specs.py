@@ -34,6 +34,7 @@ METHODS: tuple[ModelSpec, ...] = (
         "Conditional Normalizing Flows, WACV 2022, arXiv 2107.12571",
         pixel_map=True,
         finetune=True,
+        export=("onnx",),
     ),
     ModelSpec(
         name="dfm",
@@ -55,6 +56,7 @@ METHODS: tuple[ModelSpec, ...] = (
         "anomaly detection, ICCV 2021, arXiv 2108.07610",
         pixel_map=True,
         finetune=True,
+        export=("onnx",),
     ),
     ModelSpec(
         name="efficient-ad",
@@ -66,6 +68,7 @@ METHODS: tuple[ModelSpec, ...] = (
         "Latencies, WACV 2024, arXiv 2303.14535",
         pixel_map=True,
         finetune=True,
+        export=("onnx",),
     ),
     ModelSpec(
         name="fastflow",
@@ -77,6 +80,7 @@ METHODS: tuple[ModelSpec, ...] = (
         "arXiv 2111.07677",
         pixel_map=True,
         finetune=True,
+        export=("onnx",),
     ),
     ModelSpec(
         name="musc",
@@ -140,6 +144,7 @@ METHODS: tuple[ModelSpec, ...] = (
         "arXiv 2201.10703",
         pixel_map=True,
         finetune=True,
+        export=("onnx",),
     ),
     ModelSpec(
         name="simplenet",
@@ -151,6 +156,7 @@ METHODS: tuple[ModelSpec, ...] = (
         "arXiv 2303.15140",
         pixel_map=True,
         finetune=True,
+        export=("onnx",),
     ),
     ModelSpec(
         name="sklearn-isolation-forest",
@@ -173,7 +179,7 @@ METHODS: tuple[ModelSpec, ...] = (
         name="spade",
         summary="SPADE: the most similar good images are retrieved, and every position sought among their features",
         factory="pyimgano.models.spade:Spade",
-        tags=("deep", "memory-bank", "pixel"),
+        tags=("deep", "memory-bank", "pixel", "slow"),
         requires=(TORCH,),
         paper="Cohen & Hoshen, Sub-Image Anomaly Detection with Deep Pyramid Correspondences, 2020, arXiv 2005.02357",
         pixel_map=True,
@@ -188,6 +194,7 @@ METHODS: tuple[ModelSpec, ...] = (
         "arXiv 2103.04257",
         pixel_map=True,
         finetune=True,
+        export=("onnx",),
     ),
     ModelSpec(
         name="supersimplenet",
@@ -199,6 +206,7 @@ METHODS: tuple[ModelSpec, ...] = (
         "Reliable Surface Defect Detection, ICPR 2024, arXiv 2408.03143",
         pixel_map=True,
         finetune=True,
+        export=("onnx",),
     ),
     ModelSpec(
         name="template-ncc",

@@ -30,7 +30,7 @@ from pyimgano.workbench.tiling.training_tiles import TrainingTiles
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["Pipeline", "PreparedImage", "load_detector"]
+__all__ = ["Pipeline", "PreparedImage", "load_detector", "with_surroundings"]
 
 Step = tuple[str, Mapping[str, Any], Preprocess]
 """Name, parameters and component of one step of the preprocessing."""
@@ -296,6 +296,10 @@ class Pipeline:
     def save(self, directory: Union[str, os.PathLike[str]]) -> None:
         """Write the model into a folder, and what comes before it into the folder ``pipeline`` in it."""
         self.detector.save(directory)
+        self.save_surroundings(directory)
+
+    def save_surroundings(self, directory: Union[str, os.PathLike[str]]) -> None:
+        """Write what comes before the model into the folder ``pipeline`` of a folder; of the model, nothing."""
         arrays: dict[str, np.ndarray] = {}
         steps = []
         for index, (name, params, step) in enumerate(self.steps):
@@ -315,7 +319,17 @@ def load_detector(model: str, directory: Union[str, os.PathLike[str]]) -> Any:
     CheckpointError
         When the folder does not hold a detector of ``model``, or is damaged.
     """
-    detector = load_model(model, directory)
+    return with_surroundings(load_model(model, directory), directory)
+
+
+def with_surroundings(detector: Any, directory: Union[str, os.PathLike[str]]) -> Any:
+    """Return a detector, in the :class:`Pipeline` whose :meth:`~Pipeline.save_surroundings` lie in the folder, if any.
+
+    Raises
+    ------
+    CheckpointError
+        When they are damaged.
+    """
     place = Path(directory) / FOLDER
     if not (place / DETECTOR_JSON).is_file():
         if place.is_dir():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pyimgano.workbench.evaluate.regions import label_regions
+from pyimgano.workbench.region_labels import label_regions
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Optional
 
-from pyimgano.workbench.evaluate.regions import exact_threshold, label_regions
+from pyimgano.workbench.region_labels import exact_threshold, label_regions
 from pyimgano.workbench.region_policy import MAX_AREA, MIN_AREA, OPEN, RegionPolicy
 from pyimgano.workbench.region_shapes import closed, extended, filled, length_of, merged, opened
 from pyimgano.workbench.render.maps import map_at

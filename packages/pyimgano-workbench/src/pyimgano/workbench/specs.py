@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyimgano.core.specs import ComponentSpec
+from pyimgano.core.specs import ComponentSpec, Requirement
 from pyimgano.workbench.augment.specs import AUGMENT
 from pyimgano.workbench.defects.specs import DEFECTS
 from pyimgano.workbench.postprocess.specs import MAP_RULES
@@ -46,6 +46,14 @@ THRESHOLDS = (
         "mean-sigma",
         "Mean + k sigma (or median and MAD), k given or from alpha for normally distributed scores",
         "pyimgano.workbench.calibrate.normal:MeanSigma",
+        kind="threshold",
+    ),
+    ComponentSpec(
+        "pythresh",
+        "One of PyThresh's (and so PyOD's) rules: where among unlabelled scores the outliers begin",
+        "pyimgano.workbench.calibrate.pythresh_rules:PyThresh",
+        requires=(Requirement("pythresh", "pythresh"),),
+        tags=("unlabelled",),
         kind="threshold",
     ),
     ComponentSpec(

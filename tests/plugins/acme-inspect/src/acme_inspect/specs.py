@@ -14,6 +14,14 @@ MODELS = (
         tags=("colour", "pixel"),
         pixel_map=True,
     ),
+    ModelSpec(
+        name="acme-filter-bank",
+        summary="Distance of small filters' answers to those of good images; exports itself",
+        factory="acme_inspect.filters:FilterBank",
+        tags=("pixel", "texture"),
+        pixel_map=True,
+        export=("onnx",),
+    ),
 )
 
 DATASETS = (

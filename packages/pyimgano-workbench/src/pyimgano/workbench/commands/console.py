@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import shlex
 import sys
 import threading
 import time
@@ -39,6 +38,8 @@ def say(text: str = "") -> None:
 
 def quoted(path: Union[str, os.PathLike[str]]) -> str:
     """Return a path as it is typed in a shell."""
+    import shlex
+
     text = os.fspath(path)
     if os.name == "nt":  # cmd and PowerShell know double quotes only
         return f'"{text}"' if " " in text else text

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, List, Optional  # noqa: UP035 - typer evaluate
 import typer
 
 if TYPE_CHECKING:
-    from pyimgano.workbench.inference import RunModels, Summary
+    from pyimgano.workbench.inference import RunModels
     from pyimgano.workbench.progress import Progress
 
 __all__ = ["infer"]
@@ -71,46 +71,24 @@ def infer(
     """
     import time
 
-    from pyimgano.core.errors import ConfigError
     from pyimgano.workbench.commands.console import ConsoleProgress
-    from pyimgano.workbench.inference import InputList, parse_destination, predict_stream, write_predictions
-    from pyimgano.workbench.render import PictureWriter
+    from pyimgano.workbench.commands.predicting import WantedOutput, score_inputs, tell
+    from pyimgano.workbench.inference import InputList, parse_destination
 
-    pictures = [name for name, wanted in (("--maps", maps), ("--masks", masks), ("--overlays", overlays)) if wanted]
+    wanted = WantedOutput(maps, masks, overlays, regions)
     destination = parse_destination(output, form, replace=force)
-    if pictures and destination.kind != "folder":
-        raise ConfigError(f"{', '.join(pictures)} need a folder", where="--output", hint="--output DIR")
-    if pictures and not regions:
-        raise ConfigError(f"{', '.join(pictures)} need the maps that --no-regions saves", where="--no-regions")
-    if as_json and destination.kind == "stdout":
-        hint = "--output FILE; the records themselves are JSON already"
-        raise ConfigError("--json needs --output: standard output is taken by the records", hint=hint)
+    wanted.check_destination(destination, as_json=as_json)
     _check_choice(from_run, model, train_dir, settings, save_run)
     sources = InputList(inputs)
     progress = ConsoleProgress()
     with _models(from_run, category, model, train_dir, settings or (), seed, save_run, progress) as models:
-        if pictures:
-            _check_maps(models, pictures)
-        if models.decided_by_regions and not regions:
-            raise ConfigError(
-                "this run's regions decide which image is defective (regions.decide): they cannot be left out",
-                where="--no-regions",
-            )
+        wanted.check_models(models)
         started = time.perf_counter()
         with destination.open() as (writer, folder), progress.stage("Score images") as advance:
-            summary = write_predictions(
-                predict_stream(
-                    sources, models.fitted, maps=bool(pictures) or (regions and models.has_maps), batch_size=batch_size
-                ),
-                writer,
-                PictureWriter(folder or Path(), maps=maps, masks=masks, overlays=overlays),
-                each=advance,
-            )
+            summary = score_inputs(models, sources, writer, folder, wanted, batch_size=batch_size, each=advance)
         seconds = time.perf_counter() - started
-    left_out = sources.omissions.notes()
-    _tell(summary, seconds, str(destination.records or "standard output"), left_out, max_errors, as_json=as_json)
-    if summary.errors > max_errors:
-        raise typer.Exit(4)
+    place = str(destination.records or "standard output")
+    tell(summary, seconds, place, sources.omissions.notes(), max_errors, as_json=as_json)
 
 
 def _check_choice(
@@ -162,41 +140,3 @@ def _models(
         if save_run is not None:
             progress.note(f"the run: {run.path}")
         yield RunModels(run, category=category)
-
-
-def _check_maps(models: RunModels, options: Sequence[str]) -> None:
-    """Refuse, before anything is scored, pictures that the model cannot give."""
-    from pyimgano.core.errors import ConfigError
-
-    if not models.has_maps:
-        raise ConfigError(
-            f"{', '.join(options)}: the model {models.model!r} scores whole images and has no anomaly maps",
-            hint="a model with maps: pyimgano models list --tag pixel",
-        )
-
-
-def _tell(
-    summary: Summary,
-    seconds: float,
-    place: str,
-    left_out: Sequence[str],
-    max_errors: int,
-    *,
-    as_json: bool,
-) -> None:
-    from pyimgano.workbench.commands.console import say
-    from pyimgano.workbench.commands.printing import print_json
-
-    for sentence in left_out:
-        say(sentence)
-    rate = summary.images / seconds if seconds > 0 else 0.0
-    review = f"{summary.review} to review, " if summary.review else ""
-    say(
-        f"{summary.images} images: {summary.good} good, {review}{summary.defective} defective, "
-        f"{summary.errors} unscored ({rate:.1f} images/s); records: {place}"
-    )
-    if summary.errors:
-        verdict = "tolerated by" if summary.errors <= max_errors else "more than"
-        say(f"{summary.errors} without a score, {verdict} --max-errors {max_errors}: see the records with 'error'")
-    if as_json:
-        print_json({**summary.to_json(), "seconds": seconds, "records": place, "left_out": list(left_out)})

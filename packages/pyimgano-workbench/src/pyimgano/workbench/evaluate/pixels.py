@@ -18,7 +18,8 @@ from pyimgano.workbench.evaluate.curves import pr_points, pro_points, roc_points
 from pyimgano.workbench.evaluate.intervals import proportion
 from pyimgano.workbench.evaluate.metric import Metric
 from pyimgano.workbench.evaluate.ranking import Ranking, RegionPixels
-from pyimgano.workbench.evaluate.regions import count_regions, exact_threshold, true_regions
+from pyimgano.workbench.evaluate.regions import count_regions, true_regions
+from pyimgano.workbench.region_labels import exact_threshold
 
 if TYPE_CHECKING:
     import numpy as np

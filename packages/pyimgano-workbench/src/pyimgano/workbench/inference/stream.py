@@ -5,19 +5,29 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Iterable, Iterator
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, Protocol
 
 from pyimgano.core.errors import PyimganoError
-from pyimgano.workbench.inference.fitted import FittedCategory
+from pyimgano.workbench.inference.category import FittedCategory
 from pyimgano.workbench.inference.sources import Source
-from pyimgano.workbench.records import PredictionRecord, RecordWriter
-from pyimgano.workbench.render import PictureWriter
+from pyimgano.workbench.records import PredictionRecord
+from pyimgano.workbench.render.pictures import PictureWriter
 from pyimgano.workbench.scoring import ScoredImage
 
-__all__ = ["Summary", "predict_stream", "write_predictions"]
+__all__ = ["Summary", "Writer", "predict_stream", "write_predictions"]
 
 CHUNK = 512
 """Images that are scored in one stretch. Between two, the reading threads start anew, which costs one batch."""
+
+
+class Writer(Protocol):
+    """What takes records, one by one."""
+
+    def write(self, record: PredictionRecord) -> None:
+        """Take one record."""
+
+    def flush(self) -> None:
+        """Let the reader have what was written."""
 
 
 @dataclasses.dataclass
@@ -94,10 +104,11 @@ def predict_stream(
 
 def write_predictions(
     predictions: Iterable[tuple[Source, FittedCategory, ScoredImage]],
-    writer: RecordWriter,
+    writer: Writer,
     pictures: PictureWriter,
     *,
     each: Optional[Callable[[int], Any]] = None,
+    after: Optional[Summary] = None,
 ) -> Summary:
     """Write a record for every image, and its pictures.
 
@@ -105,20 +116,22 @@ def write_predictions(
     ----------
     predictions : iterable
         Of :func:`predict_stream`.
-    writer : RecordWriter
-        Takes the records.
+    writer : Writer
+        Takes the records, e.g. a :class:`~pyimgano.workbench.records.RecordWriter`.
     pictures : PictureWriter
         Makes what was asked for; the files are called ``<number>_<stem of the image>``, so that two images of one name
         do not collide.
     each : callable, optional
         Called with 1 after every image.
+    after : Summary, optional
+        Of the images that went before, which an earlier process has scored; the numbers go on from there.
 
     Returns
     -------
     Summary
     """
-    summary = Summary()
-    for number, (source, fitted, scored) in enumerate(predictions):
+    summary = after or Summary()
+    for number, (source, fitted, scored) in enumerate(predictions, summary.images):
         record = _record(source, fitted, scored, pictures, f"{number:06d}_{source.path.stem[:80]}")
         writer.write(record)
         # A reader at the other end of a pipe gets each line when it is there.

@@ -27,6 +27,10 @@ SCHEMAS: Mapping[str, str] = {
     "comparison": "what `runs compare --json` prints",
     "plan": "what `train --dry-run --json` prints",
     "audit": "what `datasets audit --json` prints, and its audit.json",
+    "bundle": "a bundle's bundle.json",
+    "bundle-manifest": "a bundle's manifest.json",
+    "bundle-parity": "a bundle's parity.json: the exported detector beside the trained one",
+    "bundle-sample": "the expected.json of a bundle's sample",
 }
 """Name → what it describes."""
 
@@ -46,6 +50,10 @@ VERSIONS: Mapping[str, int] = {
     "comparison": 1,
     "plan": 1,
     "audit": 1,
+    "bundle": 1,
+    "bundle-manifest": 1,
+    "bundle-parity": 1,
+    "bundle-sample": 1,
 }
 """Name → the version that is described: what ``schema_version`` says in the file; for records, ``per_image_schema`` in
 the report beside them."""
@@ -72,6 +80,7 @@ def _body(name: str, number: int) -> dict[str, Any]:
         artifacts,
         audit,
         benchmark,
+        bundles,
         calibration,
         metrics,
         plan,
@@ -106,5 +115,9 @@ def _body(name: str, number: int) -> dict[str, Any]:
         "audit": audit.audit_schema,
         "leaderboard": benchmark.leaderboard_schema,
         "robustness": robustness.robustness_schema,
+        "bundle": bundles.bundle_schema,
+        "bundle-manifest": bundles.manifest_schema,
+        "bundle-parity": bundles.parity_schema,
+        "bundle-sample": bundles.sample_schema,
     }
     return makers[name](number)
