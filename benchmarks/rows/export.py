@@ -55,7 +55,7 @@ def measure(options: Options) -> Outcome:
                 f" {answer['bank'][1]} ({answer['bytes'] / 1e6:.0f} MB), a ready uint8 image in, score and map out;"
                 f" median of {repeats} calls, in turn with: the backbone's graph alone ({parts['backbone']:.1f} ms),"
                 f" one product of patches and bank by onnxruntime with the bank packed ({parts['product']:.1f} ms) and"
-                f" by numpy ({parts['numpy']:.1f} ms). Beside it stands the sum of the backbone and the faster product.",
+                f" by numpy ({parts['numpy']:.1f} ms). Beside it: the backbone and the faster product.",
             )
         )
     return Outcome(rows, answers)
