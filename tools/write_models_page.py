@@ -71,8 +71,8 @@ it finds; how good it is, only real defects can tell.
 All classical detectors, on features of whole images and (`@patch`) on patches of the embedded backbone, beside deep
 models without training, each with its defaults: mean ± standard deviation over {suite_splits}, made by `python -m
 benchmarks.suite_runs` and kept as [a leaderboard](../benchmarks/classical/elpv-cpu.csv). Torch-free are those whose
-features are ([classical detectors](classical.md) says which), and the models for aligned parts. Pooled embeddings do
-not come near patches here; what differs by less than two standard deviations is not shown to differ.
+features are ([classical detectors](classical.md) says which), and the models for aligned parts. What differs by less
+than two standard deviations is not shown to differ.
 
 {suite}
 {suite_left_out}

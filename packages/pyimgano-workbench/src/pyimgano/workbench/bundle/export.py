@@ -213,7 +213,7 @@ class _Export:
             validate_bundle(made).require_valid()
         size = sum(path.stat().st_size for path in made.rglob("*") if path.is_file()) or made.stat().st_size
         if self.target.is_dir() and not self.zipped:
-            shutil.rmtree(self.target) if any(self.target.iterdir()) else self.target.rmdir()
+            os.replace(self.target, folder / "replaced")  # is gone with the workshop, and not before
         os.replace(made, self.target)
         return size
 
