@@ -1,14 +1,15 @@
 """``python -m benchmarks.suite_runs``: the suite ``cpu`` on ELPV mono cells, one split a seed, as one leaderboard.
 
 Each split is written and benchmarked by the commands that a user has: ``pyimgano demo --data elpv`` takes its cells in
-the same way, and ``pyimgano benchmark --suite cpu`` makes the rows. What is kept, ``benchmarks/classical/elpv-cpu.csv``,
-are the rows of all splits; ``tools/write_models_page.py`` makes a table of them. Interrupted, it goes on where it was.
+the same way, and ``pyimgano benchmark --suite cpu`` makes the rows, kept as ``benchmarks/classical/elpv-cpu.csv``.
+``tools/write_models_page.py`` makes a table of them. Interrupted, it goes on where it was.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -36,7 +37,8 @@ def run_split(seed: int, work: Path) -> list[dict[str, str]]:
     command = [sys.executable, "-m", "pyimgano.cli", "benchmark", "--dataset", cells / ELPV_MANIFEST]
     asked = ["--suite", "cpu", "--seeds", seed, "--set", "output.report=false", "--output", board]
     # A model that fails is a row, and the exit code 1.
-    subprocess.run([str(part) for part in (*command, *asked)], check=False, stdout=subprocess.DEVNULL)
+    own = {**os.environ, "PYIMGANO_PLUGINS": "none"}  # what else is installed here is no part of the suite
+    subprocess.run([str(part) for part in (*command, *asked)], check=False, stdout=subprocess.DEVNULL, env=own)
     with open(board / "leaderboard.csv", encoding="utf-8-sig", newline="") as stream:
         return list(csv.DictReader(stream))
 

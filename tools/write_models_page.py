@@ -9,9 +9,11 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import sys
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any, Optional
 
 from pyimgano.core.creation import create_model
@@ -21,6 +23,7 @@ from pyimgano.models.specs import METHODS
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "models.md"
 RUNS = ROOT / "benchmarks" / "models"
+LEADERBOARD = ROOT / "benchmarks" / "classical" / "elpv-cpu.csv"
 
 HEAD = """# Models
 
@@ -29,6 +32,11 @@ what it needs; its docstring names the equations it follows, and what differs fr
 
 Every model runs in every command. Those that train learn by gradients: `pyimgano train` gives them their paper's length
 unless told otherwise, the recipe `micro-finetune` a short, measured one (see [training](training.md)).
+
+*graph*: the whole fitted detector can be exported as one ONNX graph, from an image to its score and map, which needs
+neither torch nor this project to run (see [deployment](deployment.md)). The others are deployed as their state: MuSc
+scores an image beside all others that it was given; `nearest-image` and `template-phase` choose between displacements
+that differ by less than a graph's rounding.
 
 {models}
 
@@ -57,6 +65,17 @@ Photographs with painted defects whose masks are known; means over the categorie
 it finds; how good it is, only real defects can tell.
 
 {textures}
+
+### The suite `cpu` on solar cells: {suite_images}
+
+All classical detectors, on features of whole images and (`@patch`) on patches of the embedded backbone, beside deep
+models without training, each with its defaults: mean ± standard deviation over {suite_splits}, made by `python -m
+benchmarks.suite_runs` and kept as [a leaderboard](../benchmarks/classical/elpv-cpu.csv). Torch-free are those whose
+features are ([classical detectors](classical.md) says which), and the models for aligned parts. What differs by less
+than two standard deviations is not shown to differ.
+
+{suite}
+{suite_left_out}
 """
 
 
@@ -79,6 +98,7 @@ def page() -> str:
         elpv_images=_images(runs, "elpv"),
         texture_images=_images(runs, "textures"),
         **tables,
+        **_suite(),
     )
 
 
@@ -88,13 +108,13 @@ def _load(path: Path) -> dict[str, Any]:
 
 
 def _models() -> str:
-    lines = ["| name | what it is | paper | trains in the modes |", "| --- | --- | --- | --- |"]
+    lines = ["| name | what it is | paper | trains in the modes | graph |", "| --- | --- | --- | --- | --- |"]
     for spec in METHODS:
         modes = getattr(create_model(spec.name), "modes", ()) if spec.finetune else ()
         paper = (spec.paper or "–").rstrip(".")
-        lines.append(
-            f"| `{spec.name}` | {spec.summary} | {paper} | {', '.join(f'`{mode}`' for mode in modes) or '–'} |"
-        )
+        named = ", ".join(f"`{mode}`" for mode in modes) or "–"
+        graph = "yes" if "onnx" in spec.export else "–"
+        lines.append(f"| `{spec.name}` | {spec.summary} | {paper} | {named} | {graph} |")
     return "\n".join(lines)
 
 
@@ -142,14 +162,43 @@ def _table(runs: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def _suite() -> dict[str, str]:
+    """Return what the page says of the leaderboard of the suite."""
+    with open(LEADERBOARD, encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    scored = [row for row in rows if row["status"] == "ok"]
+    seeds = sorted({int(row["seed"]) for row in scored})
+    counts = {
+        tuple(row[key] for key in ("n_fit", "n_calibration", "n_test_good", "n_test_defective")) for row in scored
+    }
+    ((fit, held_out, good, defective),) = counts
+    models: dict[str, list[dict[str, str]]] = {}
+    for row in scored:
+        models.setdefault(row["model"], []).append(row)
+    lines = ["| model | image AUROC | overkill | escape | splits |", "| --- | --- | --- | --- | --- |"]
+    for name, own in sorted(models.items(), key=lambda item: -mean(float(row["image_auroc"]) for row in item[1])):
+        auroc = [float(row["image_auroc"]) for row in own]
+        spread = f" ± {stdev(auroc):.3f}" if len(auroc) > 1 else ""
+        shares = [f"{100 * mean(float(row[key]) for row in own):.0f} %" for key in ("overkill", "escape")]
+        lines.append(f"| `{name}` | {mean(auroc):.3f}{spread} | {shares[0]} | {shares[1]} | {len(own)} |")
+    missing: dict[str, str] = {row["model"]: row["error"] for row in rows if row["model"] not in models}
+    told = [f"- `{name}`: {error}." for name, error in sorted(missing.items())]
+    return {
+        "suite": "\n".join(lines),
+        "suite_images": f"{fit} good images to fit on, {held_out} to calibrate on, {good} + {defective} to test",
+        "suite_splits": f"{len(seeds)} splits",
+        "suite_left_out": "\nWithout a result:\n\n" + "\n".join(told) + "\n" if told else "",
+    }
+
+
 def _metric(parts: list[dict[str, Any]], name: str) -> str:
     metrics = [part["metrics"].get(name) or {"value": None} for part in parts]
     values = [metric["value"] for metric in metrics if metric["value"] is not None]
     if not values:
         return "–"
-    mean = f"{sum(values) / len(values):.3f}"
+    average = f"{sum(values) / len(values):.3f}"
     interval = metrics[0].get("interval") if len(parts) == 1 else None
-    return f"{mean} ({interval[0]:.3f}–{interval[1]:.3f})" if interval else mean
+    return f"{average} ({interval[0]:.3f}–{interval[1]:.3f})" if interval else average
 
 
 def _share(parts: list[dict[str, Any]], name: str) -> str:

@@ -6,6 +6,7 @@ GROUPS = {
     "patchcore-fit": "benchmarks.rows.patchcore_fit",
     "coreset": "benchmarks.rows.coreset",
     "latency": "benchmarks.rows.latency",
+    "export": "benchmarks.rows.export",
     "padim-fit": "benchmarks.rows.padim_fit",
     "tiling": "benchmarks.rows.tiling",
     "training": "benchmarks.rows.training",

@@ -9,13 +9,16 @@ import numpy as np
 
 from pyimgano.core.parameters import require
 from pyimgano.models.anomaly_map import render_maps
-from pyimgano.models.backbone_detector import BackboneDetector, is_real
+from pyimgano.models.backbone_detector import is_real
 from pyimgano.models.backbones import resolve_backbone
+from pyimgano.models.exported_backbone import ExportedBackbone
 from pyimgano.models.foreground import captures_object, foreground_mask
 from pyimgano.models.neighbors import Neighbors
 from pyimgano.models.patches import locally_aware_patches, unit_vectors
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from pyimgano.core.batching import ImageBatches
 
 __all__ = ["AnomalyDino"]
@@ -27,7 +30,7 @@ ANGLES = (0, 45, 90, 135, 180, 225, 270, 315)
 WORST_SHARE = 0.01
 
 
-class AnomalyDino(BackboneDetector):
+class AnomalyDino(ExportedBackbone):
     """AnomalyDINO (Damm et al., WACV 2025, arXiv 2405.14529).
 
     The patch tokens of the good images, normalised to length 1, are the memory bank; all are kept. A patch's score is
@@ -162,9 +165,22 @@ class AnomalyDino(BackboneDetector):
                 mask = foreground_mask(features, self.mask_threshold)
                 if mask.any():
                     grid[~mask] = 0.0
-        worst = max(1, int(height * width * WORST_SHARE))
+        worst = _worst_count(height, width)
         scores = np.sort(grids.reshape(count, -1), axis=1)[:, -worst:].mean(axis=1)
         return scores, render_maps(grids, self.extractor.input_size, sigma=self.map_sigma) if maps else None
+
+    def _graph_head(self) -> nn.Module:
+        from pyimgano.models.graphs.anomaly_dino import AnomalyDinoGraph
+        from pyimgano.models.graphs.foreground import ForegroundMask
+        from pyimgano.models.graphs.maps import RenderedMap
+
+        grid = self._graph_grid()
+        return AnomalyDinoGraph(
+            self.memory_bank_,
+            worst=_worst_count(*grid),
+            mask=ForegroundMask(float(self.mask_threshold)) if self.masks_images_ else None,
+            renderer=RenderedMap(grid, self.extractor.input_size, sigma=self.map_sigma),
+        )
 
     def _get_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         facts = {"extractor": self.extractor_facts_, "masks_images": self.masks_images_}
@@ -174,6 +190,10 @@ class AnomalyDino(BackboneDetector):
         self._restore_extractor(facts["extractor"])
         self.masks_images_ = bool(facts["masks_images"])
         self._set_bank(arrays["memory_bank"])
+
+
+def _worst_count(height: int, width: int) -> int:
+    return max(1, int(height * width * WORST_SHARE))
 
 
 def _rotate(image: np.ndarray, angle: float) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 from pyimgano.models.parallel import one_blas_thread
 from pyimgano.models.resampling import gaussian_matrix, resampling_matrix
 
-__all__ = ["render_maps"]
+__all__ = ["axis_matrix", "render_maps"]
 
 
 def render_maps(
@@ -42,8 +42,8 @@ def render_maps(
         A map does not depend on the others.
     """
     # Both steps are linear and separable: the map is rows · distances · columnsᵀ, two small products.
-    rows = _axis(distances.shape[1], size[0], float(sigma), interpolation, float(truncate))
-    columns = _axis(distances.shape[2], size[1], float(sigma), interpolation, float(truncate)).T
+    rows = axis_matrix(distances.shape[1], size[0], float(sigma), interpolation, float(truncate))
+    columns = axis_matrix(distances.shape[2], size[1], float(sigma), interpolation, float(truncate)).T
     maps = np.empty((len(distances), *size), dtype=np.float32)
     with one_blas_thread():
         for grid, out in zip(distances, maps):
@@ -52,6 +52,9 @@ def render_maps(
 
 
 @lru_cache(maxsize=16)
-def _axis(source: int, target: int, sigma: float, interpolation: str, truncate: float) -> np.ndarray:
+def axis_matrix(
+    source: int, target: int, sigma: float, interpolation: str = "bilinear", truncate: float = 4.0
+) -> np.ndarray:
+    """Return the (target, source) float64 matrix of interpolation and smoothing along one axis; do not change it."""
     matrix = resampling_matrix(source, target, interpolation)
     return gaussian_matrix(matrix, sigma, truncate=truncate) if sigma > 0 else matrix

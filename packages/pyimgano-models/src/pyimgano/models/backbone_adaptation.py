@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Optional, Union
 
 import numpy as np
 
-from pyimgano.models.anomaly_map import render_maps
 from pyimgano.models.backbone_detector import BackboneDetector
 from pyimgano.models.backbones import resolve_backbone, select_layers
 from pyimgano.models.frozen_backbone import FrozenBackboneDetector
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
     from torch.optim import Optimizer
 
     from pyimgano.core.batching import ImageBatches
@@ -136,5 +135,7 @@ class BackboneAdaptation(FrozenBackboneDetector):
         assert self._scorer is not None
         network.measure(network.features_of_teacher(torch.from_numpy(some).to(self._scorer.device)))
 
-    def _render(self, outputs: list[np.ndarray]) -> np.ndarray:
-        return render_maps(outputs[0], self.extractor.input_size, sigma=0.0)
+    def _render(self, outputs: Sequence[Tensor]) -> Tensor:
+        from pyimgano.models.torch_maps import render
+
+        return render(outputs[0], self.extractor.input_size)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Optional, Union
 import numpy as np
 
 from pyimgano.core.parameters import require
-from pyimgano.models.anomaly_map import render_maps
 from pyimgano.models.backbone_detector import is_whole
 from pyimgano.models.backbones import pyramid_layers, resolve_backbone
 from pyimgano.models.frozen_backbone import FrozenBackboneDetector
@@ -166,12 +165,15 @@ class CFlow(FrozenBackboneDetector):
         peaks: Tensor = self._network.trained.get_buffer("peaks.log_likelihood")
         return peaks
 
-    def _render(self, outputs: list[np.ndarray]) -> np.ndarray:
+    def _render(self, outputs: Sequence[Tensor]) -> Tensor:
+        from pyimgano.models.torch_maps import render
+
         size = self.extractor.input_size
-        maps = np.full((len(outputs[0]), *size), len(outputs), dtype=np.float32)
-        for layer, peak in zip(outputs, self._peaks.cpu().numpy()):
-            maps -= render_maps(np.exp(layer - peak), size, sigma=0.0, interpolation="bilinear-corners")
-        return maps
+        likelihoods = [(layer - peak).exp() for layer, peak in zip(outputs, self._peaks.tolist())]
+        total = render(likelihoods[0], size, interpolation="bilinear-corners")
+        for layer in likelihoods[1:]:
+            total = total + render(layer, size, interpolation="bilinear-corners")
+        return len(outputs) - total
 
 
 def _cosine(part: int) -> float:

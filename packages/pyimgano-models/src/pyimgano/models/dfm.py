@@ -10,11 +10,14 @@ import numpy as np
 from pyimgano.core.errors import ParameterError, PyimganoError
 from pyimgano.core.parameters import require
 from pyimgano.models.anomaly_map import render_maps
-from pyimgano.models.backbone_detector import BackboneDetector, is_real, is_whole
+from pyimgano.models.backbone_detector import is_real, is_whole
 from pyimgano.models.backbones import resolve_backbone
+from pyimgano.models.exported_backbone import ExportedBackbone
 from pyimgano.models.parallel import one_blas_thread
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from pyimgano.core.batching import ImageBatches
 
 __all__ = ["Dfm"]
@@ -22,7 +25,7 @@ __all__ = ["Dfm"]
 SCORES = ("fre", "nll")
 
 
-class Dfm(BackboneDetector):
+class Dfm(ExportedBackbone):
     """DFM, deep feature modelling (Ahuja et al. 2019, arXiv 1909.11786).
 
     One layer's features of an image, average-pooled and flattened, are one vector. A principal component analysis of
@@ -164,6 +167,14 @@ class Dfm(BackboneDetector):
         errors = (residuals**2).reshape(pooled.shape).sum(axis=1)
         scores = errors.sum(axis=(1, 2))
         return scores, render_maps(errors, extractor.input_size, sigma=0.0) if maps else None
+
+    def _graph_head(self) -> nn.Module:
+        from pyimgano.models.graphs.dfm import DfmGraph
+        from pyimgano.models.graphs.maps import RenderedMap
+
+        height, width = (side // self.pooling for side in self._graph_grid())
+        renderer = RenderedMap((height, width), self.extractor.input_size, sigma=0.0) if self.score == "fre" else None
+        return DfmGraph(self.mean_, self.components_, self.variances_, pooling=self.pooling, renderer=renderer)
 
     def _get_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         arrays = {"mean": self.mean_, "components": self.components_, "variances": self.variances_}

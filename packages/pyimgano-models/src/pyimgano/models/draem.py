@@ -14,7 +14,7 @@ from pyimgano.models.trained import TrainedDetector
 
 if TYPE_CHECKING:
     import numpy as np
-    from torch import nn
+    from torch import Tensor, nn
     from torch.optim import Optimizer
 
     from pyimgano.core.batching import ImageBatches
@@ -158,11 +158,14 @@ class Draem(TrainedDetector):
         assert isinstance(self._network, DraemNetwork)
         self._network.defects.files()
 
-    def _render(self, outputs: list[np.ndarray]) -> np.ndarray:
+    def _render(self, outputs: Sequence[Tensor]) -> Tensor:
         return outputs[0]
 
-    def _image_scores(self, outputs: list[np.ndarray], maps: np.ndarray) -> np.ndarray:
+    def _image_scores(self, outputs: Sequence[Tensor], maps: Tensor) -> Tensor:
         return outputs[1]
+
+    def _graph_size(self) -> tuple[int, int]:
+        return check_size(self.input_size, minimum=64)
 
     def _network_facts(self) -> dict[str, Any]:
         return {}

@@ -12,8 +12,7 @@ from pyimgano.models.frozen_backbone import FrozenBackboneDetector
 from pyimgano.models.resizing import check_size
 
 if TYPE_CHECKING:
-    import numpy as np
-    from torch import nn
+    from torch import Tensor, nn
     from torch.optim import Optimizer
 
     from pyimgano.core.batching import ImageBatches
@@ -208,5 +207,7 @@ class EfficientAd(FrozenBackboneDetector):
                     of_map.add(render_maps(grid.cpu().numpy(), described, sigma=0.0)[0])
         network.set_levels(np.stack([of_map.at(QUANTILES) for of_map in quantiles]))
 
-    def _render(self, outputs: list[np.ndarray]) -> np.ndarray:
-        return render_maps(outputs[0], self.extractor.input_size, sigma=0.0)
+    def _render(self, outputs: Sequence[Tensor]) -> Tensor:
+        from pyimgano.models.torch_maps import render
+
+        return render(outputs[0], self.extractor.input_size)

@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Optional, Union
 
 from pyimgano.core.parameters import require
-from pyimgano.models.anomaly_map import render_maps
 from pyimgano.models.backbone_detector import is_real, is_whole
 from pyimgano.models.frozen_backbone import FrozenBackboneDetector
 
 if TYPE_CHECKING:
-    import numpy as np
-    from torch import nn
+    from torch import Tensor, nn
     from torch.optim import Optimizer
 
     from pyimgano.models.networks import PixelNetwork
@@ -155,9 +153,10 @@ class FastFlow(FrozenBackboneDetector):
             learned_norm=not transformer,
         )
 
-    def _render(self, outputs: list[np.ndarray]) -> np.ndarray:
-        total = render_maps(outputs[0], self.extractor.input_size, sigma=0.0)
+    def _render(self, outputs: Sequence[Tensor]) -> Tensor:
+        from pyimgano.models.torch_maps import render
+
+        total = render(outputs[0], self.extractor.input_size)
         for layer in outputs[1:]:
-            total += render_maps(layer, self.extractor.input_size, sigma=0.0)
-        total /= len(outputs)
-        return total
+            total = total + render(layer, self.extractor.input_size)
+        return total / len(outputs)

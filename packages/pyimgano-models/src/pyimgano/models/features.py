@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any, Optional, Union
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 import numpy as np
 
+from pyimgano.core.cores import usable_cores
 from pyimgano.core.errors import (
     CheckpointError,
     ImageError,
@@ -27,8 +28,11 @@ from pyimgano.core.resizing import resize_image
 from pyimgano.models.backbones import Backbone, default_layers, describe_backbone, resolve_backbone, select_layers
 from pyimgano.models.onnx_graphs import GraphKey, export_graph, find_graph, keep_graph
 from pyimgano.models.resizing import check_size
-from pyimgano.models.runtimes import RUNTIMES, OnnxRuntime, Runtime, TorchRuntime, default_threads
+from pyimgano.models.runtimes import RUNTIMES, OnnxRuntime, Runtime, TorchRuntime
 from pyimgano.models.weights import RANDOM_WARNING, Weights, find_weights
+
+if TYPE_CHECKING:
+    from pyimgano.models.networks import PixelNetwork
 
 __all__ = [
     "BackboneExtractor",
@@ -39,6 +43,7 @@ __all__ = [
     "reopen_extractor",
     "timm",
     "torch_device",
+    "torch_network",
     "torchvision",
 ]
 
@@ -196,7 +201,7 @@ def create_extractor(
     place, kind = _place(runtime, device)
     if found.path is None:
         logger.warning("%s", RANDOM_WARNING)
-    cores = threads or default_threads()
+    cores = threads or usable_cores()
     digest = arrays_sha256(adapted) if adapted else None
     if kind == "onnxruntime":
         try:
@@ -258,6 +263,37 @@ def reopen_extractor(
     return extractor
 
 
+def torch_network(
+    extractor: BackboneExtractor, *, weights: str, adapted: Optional[Mapping[str, np.ndarray]] = None
+) -> PixelNetwork:
+    """Return a new torch module, on the CPU, that computes what an extractor does.
+
+    Parameters
+    ----------
+    extractor : BackboneExtractor
+    weights : str
+        What the extractor was made with.
+    adapted : mapping of str to ndarray, optional
+        As in :func:`create_extractor`.
+
+    Raises
+    ------
+    MissingDependencyError
+        When torch, or the backbone's library, is not installed.
+    WeightsError
+        When the weights are not here any more, or have become others.
+    """
+    found = find_weights(extractor.backbone, weights)
+    network, sha256 = _network(extractor.backbone, extractor.layers, found, extractor.input_size, adapted or {})
+    if sha256 != extractor.weights_sha256:
+        raise WeightsError(
+            f"the weights of {extractor.backbone.name} are others than those in use: their sha256 was "
+            f"{extractor.weights_sha256}, now it is {sha256}",
+            where=str(found.path),
+        )
+    return network
+
+
 def arrays_sha256(arrays: Mapping[str, np.ndarray]) -> str:
     """Return the SHA-256 over arrays, with their names."""
     digest = hashlib.sha256()
@@ -273,7 +309,7 @@ def _network(
     weights: Weights,
     size: tuple[int, int],
     adapted: Mapping[str, np.ndarray],
-) -> tuple[Any, str]:
+) -> tuple[PixelNetwork, str]:
     """Return the torch network and the fingerprint of its weights, as they were before some were replaced."""
     _need("torch", "lite")
     from pyimgano.models.networks import build_network, fingerprint, replace_tensors

@@ -6,7 +6,7 @@ import numpy as np
 
 from pyimgano.models.parallel import one_blas_thread
 
-__all__ = ["captures_object", "foreground_mask"]
+__all__ = ["MIDDLE_SHARE", "captures_object", "foreground_mask", "middle"]
 
 BORDER = 0.2
 """Share of the sides that is not the middle."""
@@ -61,12 +61,17 @@ def captures_object(mask: np.ndarray) -> bool:
     return bool(middle.mean() > MIDDLE_SHARE and edge.mean() <= 0.5)
 
 
-def _middle(mask: np.ndarray) -> np.ndarray:
-    height, width = mask.shape
+def middle(height: int, width: int) -> tuple[slice, slice]:
+    """Return which rows and columns of a grid are the middle of the image; all, where the grid has none there."""
     rows = slice(int(height * BORDER), int(height * (1 - BORDER)))
     columns = slice(int(width * BORDER), int(width * (1 - BORDER)))
-    part: np.ndarray = mask[rows, columns]
-    return part if part.size else mask
+    empty = rows.stop <= rows.start or columns.stop <= columns.start
+    return (slice(0, height), slice(0, width)) if empty else (rows, columns)
+
+
+def _middle(mask: np.ndarray) -> np.ndarray:
+    part: np.ndarray = mask[middle(*mask.shape)]
+    return part
 
 
 def _first_component(patches: np.ndarray) -> np.ndarray:

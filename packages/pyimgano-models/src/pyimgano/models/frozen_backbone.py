@@ -5,12 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Optional
 
+from pyimgano.core.cores import usable_cores
 from pyimgano.core.errors import MissingDependencyError, ParameterError
 from pyimgano.core.parameters import require
 from pyimgano.core.plugins import installed
 from pyimgano.models.backbone_detector import BackboneDetector
 from pyimgano.models.backbones import pyramid_layers, resolve_backbone
-from pyimgano.models.runtimes import RUNTIMES, JudgedFeatures, Runtime, TorchRuntime, default_threads
+from pyimgano.models.runtimes import RUNTIMES, JudgedFeatures, Runtime, TorchRuntime
 from pyimgano.models.trained import TrainedDetector
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ class FrozenBackboneDetector(TrainedDetector, BackboneDetector, ABC):
     """Base of detectors whose trained part takes, or is compared with, the features of a frozen backbone.
 
     A subclass has :meth:`_build_network`, :meth:`~pyimgano.models.trained.TrainedDetector.make_optimizer` and
-    :meth:`~pyimgano.models.trained.TrainedDetector._render`. Its backbone is saved by name and checksum, not by value.
+    :meth:`~pyimgano.models.network_scoring.NetworkScoring._render`. Its backbone is saved by name and checksum,
+    not by value.
 
     Attributes
     ----------
@@ -69,7 +71,7 @@ class FrozenBackboneDetector(TrainedDetector, BackboneDetector, ABC):
                 device="cpu",
             ).runtime
 
-        return JudgedFeatures(graph, network, threads=default_threads())
+        return JudgedFeatures(graph, network, threads=usable_cores())
 
     @abstractmethod
     def _build_network(self, teacher: PixelNetwork) -> TrainedNetwork:
@@ -94,6 +96,9 @@ class FrozenBackboneDetector(TrainedDetector, BackboneDetector, ABC):
         runtime = extractor.runtime
         assert isinstance(runtime, TorchRuntime)
         return self._build_network(runtime.network), runtime.device
+
+    def _graph_size(self) -> tuple[int, int]:
+        return self.extractor.input_size
 
     def _network_facts(self) -> dict[str, Any]:
         return {"extractor": self.extractor_facts_}

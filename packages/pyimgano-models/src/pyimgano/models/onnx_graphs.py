@@ -141,6 +141,7 @@ def to_onnx(
     input_name: str,
     output_names: Sequence[str],
     metadata: Optional[Mapping[str, str]] = None,
+    fold_constants: bool = True,
 ) -> bytes:
     """Return a network that takes one image as a graph; the sizes in it are constants.
 
@@ -155,6 +156,9 @@ def to_onnx(
         In the order of what the network returns; those beyond it are left out.
     metadata : mapping of str to str, optional
         Properties of the graph.
+    fold_constants : bool
+        Whether torch computes what depends on weights alone. A runtime does so too when it opens the graph; a file in
+        which it is done may hold a large constant in several forms.
 
     Raises
     ------
@@ -188,6 +192,7 @@ def to_onnx(
                 input_names=[input_name],
                 output_names=list(output_names)[:count],
                 opset_version=OPSET,
+                do_constant_folding=fold_constants,
                 **options,
             )
         except (RuntimeError, NotImplementedError, TypeError, ValueError) as error:

@@ -14,17 +14,20 @@ from pyimgano.models.adaptable_backbone import AdaptableBackbone
 from pyimgano.models.anomaly_map import render_maps
 from pyimgano.models.backbone_detector import is_real, is_whole
 from pyimgano.models.backbones import pyramid_layers, resolve_backbone
+from pyimgano.models.exported_backbone import ExportedBackbone
 from pyimgano.models.gaussians import GaussianAccumulator, PositionGaussians
 from pyimgano.models.patches import aligned_patches
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from pyimgano.core.batching import ImageBatches
     from pyimgano.core.estimates import ResourceEstimate
 
 __all__ = ["Padim"]
 
 
-class Padim(AdaptableBackbone):
+class Padim(AdaptableBackbone, ExportedBackbone):
     """PaDiM (Defard et al., ICPR workshops 2021, arXiv 2011.08785).
 
     For images in which every part stands at its place: at each position, the features of the good images are described
@@ -188,6 +191,13 @@ class Padim(AdaptableBackbone):
         distances = self._gaussians.distances(vectors).reshape(len(batch), *self._grid)
         rendered = render_maps(distances, extractor.input_size, sigma=self.map_sigma)
         return rendered.max(axis=(1, 2)), rendered if maps else None
+
+    def _graph_head(self) -> nn.Module:
+        from pyimgano.models.graphs.maps import RenderedMap
+        from pyimgano.models.graphs.padim import PadimGraph
+
+        renderer = RenderedMap(self._graph_grid(), self.extractor.input_size, sigma=self.map_sigma)
+        return PadimGraph(self.channels_, self.mean_, self.whitening_, renderer=renderer)
 
     def _get_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         arrays = {"channels": self.channels_, "mean": self.mean_, "whitening": self.whitening_}

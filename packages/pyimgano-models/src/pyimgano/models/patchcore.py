@@ -13,17 +13,20 @@ from pyimgano.models.adaptable_backbone import AdaptableBackbone
 from pyimgano.models.anomaly_map import render_maps
 from pyimgano.models.backbone_detector import is_real, is_whole
 from pyimgano.models.coreset import coreset_size, greedy_coreset, sparse_projection
+from pyimgano.models.exported_backbone import ExportedBackbone
 from pyimgano.models.neighbors import Neighbors
 from pyimgano.models.patches import gather_patches, locally_aware_patches
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from pyimgano.core.batching import ImageBatches
     from pyimgano.core.estimates import ResourceEstimate
 
 __all__ = ["PatchCore"]
 
 
-class PatchCore(AdaptableBackbone):
+class PatchCore(AdaptableBackbone, ExportedBackbone):
     """PatchCore (Roth et al., CVPR 2022, arXiv 2106.08265).
 
     Patch features of the good images, reduced to a greedy coreset, are the memory bank. A patch's score is its distance
@@ -191,6 +194,20 @@ class PatchCore(AdaptableBackbone):
         around = np.sqrt(np.einsum("nkd,nkd->nk", difference, difference))
         farthest = around.max(axis=1)
         return 1.0 - np.exp(distances - farthest) / np.exp(around - farthest[:, None]).sum(axis=1)
+
+    def _graph_head(self) -> nn.Module:
+        from pyimgano.models.graphs.maps import RenderedMap
+        from pyimgano.models.graphs.patchcore import PatchCoreGraph
+
+        # Which rows are around a row of the bank is known beforehand: the graph has no second search to do.
+        _, support = self._neighbors.query(self.memory_bank_, min(self.num_neighbors, len(self.memory_bank_)))
+        renderer = RenderedMap(
+            self._graph_grid(),
+            self.extractor.input_size,
+            sigma=self.map_sigma,
+            interpolation=self.map_interpolation,
+        )
+        return PatchCoreGraph(self.memory_bank_, support, patch_size=self.patch_size, renderer=renderer)
 
     def _get_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         return {**self._adapted_state(), "memory_bank": self.memory_bank_}, {"extractor": self.extractor_facts_}

@@ -41,7 +41,8 @@ class JoinedLayers:
     def __init__(self, layers: Sequence[Tensor], *, scale: int, pooled_first: bool, corners: bool) -> None:
         self.layers = layers
         self.channels = [layer.shape[1] for layer in layers]
-        self.grid = (scale * layers[0].shape[2], scale * layers[0].shape[3])
+        height, width = (int(side) for side in layers[0].shape[2:])  # a traced size is a tensor; matrices need numbers
+        self.grid = (scale * height, scale * width)
         self._kind = ("bilinear-corners" if corners else "bilinear", pooled_first)
 
     def convolve(self, kernel: Tensor) -> Tensor:
@@ -60,7 +61,7 @@ class JoinedLayers:
         outputs, taps = kernel.shape[0], kernel.shape[2]
         seen, rows = [], []
         for layer, part in zip(self.layers, kernel.split(self.channels, dim=1)):
-            count, channels, height, width = layer.shape
+            count, channels, height, width = (int(side) for side in layer.shape)
             x = layer.permute(0, 2, 3, 1).reshape(-1, channels) @ part.permute(1, 3, 2, 0).reshape(channels, -1)
             # Every tap looks at the grid from its own place: its matrices are those of the grid, moved by as much.
             columns = self._axis(width, self.grid[1], taps, layer).transpose(1, 2).reshape(self.grid[1], width * taps)

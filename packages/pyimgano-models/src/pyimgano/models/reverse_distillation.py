@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Optional, Union
 
 from pyimgano.core.errors import ParameterError
 from pyimgano.core.parameters import require
-from pyimgano.models.anomaly_map import render_maps
 from pyimgano.models.backbone_detector import is_real
 from pyimgano.models.backbones import resolve_backbone, select_layers
 from pyimgano.models.frozen_backbone import FrozenBackboneDetector
 from pyimgano.models.resizing import check_size
 
 if TYPE_CHECKING:
-    import numpy as np
-    from torch import nn
+    from torch import Tensor, nn
     from torch.optim import Optimizer
 
     from pyimgano.models.networks import PixelNetwork
@@ -138,10 +136,12 @@ class ReverseDistillation(FrozenBackboneDetector):
         extractor = self.extractor
         return ReverseDecoder(teacher, decoder_plan(extractor.backbone, extractor.layers))
 
-    def _render(self, outputs: list[np.ndarray]) -> np.ndarray:
+    def _render(self, outputs: Sequence[Tensor]) -> Tensor:
+        from pyimgano.models.torch_maps import render
+
         # Smoothing is linear: the sum of the smoothed layers is the smoothed sum.
         size, sigma = self.extractor.input_size, self.map_sigma
-        total = render_maps(outputs[0], size, sigma=sigma, interpolation="bilinear-corners")
+        total = render(outputs[0], size, sigma=sigma, interpolation="bilinear-corners")
         for layer in outputs[1:]:
-            total += render_maps(layer, size, sigma=sigma, interpolation="bilinear-corners")
+            total = total + render(layer, size, sigma=sigma, interpolation="bilinear-corners")
         return total

@@ -10,7 +10,7 @@ import os
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Optional, Protocol, Union
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from pyimgano.models.trained_networks import BranchedNetwork, FeatureJudge
 
-__all__ = ["RUNTIMES", "JudgedFeatures", "OnnxRuntime", "Runtime", "TorchRuntime", "default_threads"]
+__all__ = ["RUNTIMES", "JudgedFeatures", "OnnxRuntime", "Runtime", "TorchRuntime", "torch_threads"]
 
 RUNTIMES = ("auto", "onnxruntime", "torch")
 """What a parameter ``runtime`` may be."""
@@ -35,13 +35,6 @@ class Runtime(Protocol):
 
     def run(self, images: Sequence[np.ndarray]) -> list[list[np.ndarray]]:
         """Return the layers' features of each image."""
-
-
-def default_threads() -> int:
-    """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return max(1, len(os.sched_getaffinity(0)))
-    return max(1, os.cpu_count() or 1)
 
 
 class TorchRuntime:
@@ -69,22 +62,20 @@ class TorchRuntime:
         self.network = network.to(device)
         self.device = device
         self.threads = threads
-        self._pool: Optional[ThreadPoolExecutor] = None
 
     def run(self, images: Sequence[np.ndarray]) -> list[list[np.ndarray]]:
         """Return the layers' features of each image."""
         if self.device != "cpu":
             return [self._on_cuda(image) for image in images]
-        if self._pool is None:
-            self._pool = _single_threaded_pool(self.threads)
+        pool = torch_threads(self.threads)
         from pyimgano.models.trained_networks import BranchedNetwork
 
         if not isinstance(self.network, BranchedNetwork) or len(images) >= self.threads:
-            return list(self._pool.map(self._on_cpu, images))
+            return list(pool.map(self._on_cpu, images))
         branches = self.network.branches()
-        begun = [[self._pool.submit(_branch, branch, image) for branch in branches] for image in images]
+        begun = [[pool.submit(_branch, branch, image) for branch in branches] for image in images]
         parts = [[one.result() for one in of_image] for of_image in begun]
-        return list(self._pool.map(partial(_join, self.network), parts))
+        return list(pool.map(partial(_join, self.network), parts))
 
     def _on_cpu(self, image: np.ndarray) -> list[np.ndarray]:
         import torch
@@ -164,13 +155,12 @@ class JudgedFeatures:
         self.threads = threads
         self._open = graph
         self._graph: Optional[Runtime] = None
-        self._pool: Optional[ThreadPoolExecutor] = None
 
     def run(self, images: Sequence[np.ndarray]) -> list[list[np.ndarray]]:
         """Return what the network makes of each image."""
-        if self._graph is None or self._pool is None:
-            self._graph, self._pool = self._open(), _single_threaded_pool(self.threads)
-        return list(self._pool.map(self._judge, self._graph.run(images)))
+        if self._graph is None:
+            self._graph = self._open()
+        return list(torch_threads(self.threads).map(self._judge, self._graph.run(images)))
 
     def _judge(self, features: list[np.ndarray]) -> list[np.ndarray]:
         import torch
@@ -197,8 +187,17 @@ def _arrays(outputs: Sequence[Any]) -> list[np.ndarray]:
     return [out.contiguous().numpy() for out in outputs]
 
 
-def _single_threaded_pool(workers: int) -> ThreadPoolExecutor:
-    """Return a pool in whose threads torch computes with one thread each; the caller's own setting stays."""
+def torch_threads(workers: int) -> ThreadPoolExecutor:
+    """Return the pool in whose threads torch computes with one thread each; the caller's own setting stays.
+
+    All of a process share it. What runs in it must not wait for it.
+    """
+    return _torch_threads(workers, os.getpid())
+
+
+@cache
+def _torch_threads(workers: int, process: int) -> ThreadPoolExecutor:
+    """Return the threads of a process; a forked one has none of its parent's and gets its own."""
     import torch
 
     before = torch.get_num_threads()

@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Optional, Union
 
 from pyimgano.core.parameters import require
-from pyimgano.models.anomaly_map import render_maps
 from pyimgano.models.backbone_detector import is_real
 from pyimgano.models.frozen_backbone import FrozenBackboneDetector
 
 if TYPE_CHECKING:
-    import numpy as np
-    from torch import nn
+    from torch import Tensor, nn
     from torch.optim import Optimizer
 
     from pyimgano.models.networks import PixelNetwork
@@ -129,9 +127,10 @@ class SimpleNet(FrozenBackboneDetector):
         channels = sum(extractor.backbone.layer(name).channels for name in extractor.layers)
         return NoiseDiscriminator(teacher, channels, noise_sigma=float(self.noise_sigma))
 
-    def _render(self, outputs: list[np.ndarray]) -> np.ndarray:
-        return render_maps(outputs[0], self.extractor.input_size, sigma=self.map_sigma)
+    def _render(self, outputs: Sequence[Tensor]) -> Tensor:
+        from pyimgano.models.torch_maps import render
 
-    def _image_scores(self, outputs: list[np.ndarray], maps: np.ndarray) -> np.ndarray:
-        scores: np.ndarray = outputs[0].max(axis=(1, 2))
-        return scores
+        return render(outputs[0], self.extractor.input_size, sigma=self.map_sigma)
+
+    def _image_scores(self, outputs: Sequence[Tensor], maps: Tensor) -> Tensor:
+        return outputs[0].amax(dim=(1, 2))

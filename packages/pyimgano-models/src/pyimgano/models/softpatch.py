@@ -10,13 +10,16 @@ import numpy as np
 from pyimgano.core.parameters import require
 from pyimgano.core.seeding import derive_seed, generator
 from pyimgano.models.anomaly_map import render_maps
-from pyimgano.models.backbone_detector import BackboneDetector, is_real, is_whole
+from pyimgano.models.backbone_detector import is_real, is_whole
 from pyimgano.models.coreset import coreset_size, greedy_coreset, sparse_projection
+from pyimgano.models.exported_backbone import ExportedBackbone
 from pyimgano.models.neighbors import Neighbors
 from pyimgano.models.noise import gaussian_outlyingness, local_outlier_factors, nearest_outlyingness
 from pyimgano.models.patches import gather_patches, locally_aware_patches
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from pyimgano.core.batching import ImageBatches
     from pyimgano.core.estimates import ResourceEstimate
 
@@ -25,7 +28,7 @@ __all__ = ["SoftPatch"]
 DISCRIMINATORS = ("lof", "nearest", "gaussian")
 
 
-class SoftPatch(BackboneDetector):
+class SoftPatch(ExportedBackbone):
     """SoftPatch (Jiang et al., NeurIPS 2022, arXiv 2403.14233).
 
     A noise discriminator tells how much each patch of the training images sticks out among those of the same position
@@ -208,6 +211,13 @@ class SoftPatch(BackboneDetector):
         grids = (distances * self.bank_weights_[nearest]).reshape(patches.shape[:3])
         scores = grids.max(axis=(1, 2))
         return scores, render_maps(grids, extractor.input_size, sigma=self.map_sigma) if maps else None
+
+    def _graph_head(self) -> nn.Module:
+        from pyimgano.models.graphs.maps import RenderedMap
+        from pyimgano.models.graphs.softpatch import SoftPatchGraph
+
+        renderer = RenderedMap(self._graph_grid(), self.extractor.input_size, sigma=self.map_sigma)
+        return SoftPatchGraph(self.memory_bank_, self.bank_weights_, patch_size=self.patch_size, renderer=renderer)
 
     def _get_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         arrays = {"memory_bank": self.memory_bank_, "bank_weights": self.bank_weights_}

@@ -10,18 +10,21 @@ import numpy as np
 from pyimgano.core.errors import ParameterError
 from pyimgano.core.parameters import require
 from pyimgano.models.anomaly_map import render_maps
-from pyimgano.models.backbone_detector import BackboneDetector, is_real, is_whole
+from pyimgano.models.backbone_detector import is_real, is_whole
 from pyimgano.models.backbones import pyramid_layers, resolve_backbone, select_layers
+from pyimgano.models.exported_backbone import ExportedBackbone
 from pyimgano.models.neighbors import Neighbors
 from pyimgano.models.patches import locally_aware_patches
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from pyimgano.core.batching import ImageBatches
 
 __all__ = ["Spade"]
 
 
-class Spade(BackboneDetector):
+class Spade(ExportedBackbone):
     """SPADE (Cohen & Hoshen 2020, arXiv 2005.02357).
 
     An image's score is the mean squared distance of its pooled features to those of the ``n_images`` nearest good
@@ -180,6 +183,21 @@ class Spade(BackboneDetector):
         distances, _ = neighbors.query(patches.reshape(-1, dimension), self.n_patches)
         scores: np.ndarray = (distances**2).mean(axis=1).reshape(patches.shape[:2])
         return scores
+
+    def _graph_head(self) -> nn.Module:
+        from pyimgano.models.graphs.maps import RenderedMap
+        from pyimgano.models.graphs.spade import SpadeGraph
+
+        height, width = max((k.shape[2:] for k in self.pyramid_.values()), key=lambda shape: shape[0] * shape[1])
+        return SpadeGraph(
+            self.pooled_,
+            self.pyramid_,
+            layers=self.extractor.layers,
+            retrieval=self._retrieval,
+            n_images=min(self.n_images, len(self.pooled_)),
+            n_patches=self.n_patches,
+            renderer=RenderedMap((height, width), self.extractor.input_size, sigma=self.map_sigma),
+        )
 
     def _get_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         arrays = {f"pyramid.{name}": layer for name, layer in self.pyramid_.items()}

@@ -23,6 +23,7 @@ METHODS: tuple[ModelSpec, ...] = (
         paper="Damm et al., AnomalyDINO: Boosting Patch-based Few-shot Anomaly Detection with DINOv2, WACV 2025, "
         "arXiv 2405.14529",
         pixel_map=True,
+        export=("onnx",),
     ),
     ModelSpec(
         name="cflow",
@@ -34,6 +35,7 @@ METHODS: tuple[ModelSpec, ...] = (
         "Conditional Normalizing Flows, WACV 2022, arXiv 2107.12571",
         pixel_map=True,
         finetune=True,
+        export=("onnx",),
     ),
     ModelSpec(
         name="dfm",
@@ -44,6 +46,7 @@ METHODS: tuple[ModelSpec, ...] = (
         paper="Ahuja et al., Probabilistic Modeling of Deep Features for Out-of-Distribution and Adversarial "
         "Detection, 2019, arXiv 1909.11786",
         pixel_map=True,
+        export=("onnx",),
     ),
     ModelSpec(
         name="draem",
@@ -55,6 +58,7 @@ METHODS: tuple[ModelSpec, ...] = (
         "anomaly detection, ICCV 2021, arXiv 2108.07610",
         pixel_map=True,
         finetune=True,
+        export=("onnx",),
     ),
     ModelSpec(
         name="efficient-ad",
@@ -66,6 +70,7 @@ METHODS: tuple[ModelSpec, ...] = (
         "Latencies, WACV 2024, arXiv 2303.14535",
         pixel_map=True,
         finetune=True,
+        export=("onnx",),
     ),
     ModelSpec(
         name="fastflow",
@@ -77,6 +82,7 @@ METHODS: tuple[ModelSpec, ...] = (
         "arXiv 2111.07677",
         pixel_map=True,
         finetune=True,
+        export=("onnx",),
     ),
     ModelSpec(
         name="musc",
@@ -104,6 +110,7 @@ METHODS: tuple[ModelSpec, ...] = (
         paper="Defard et al., PaDiM: a Patch Distribution Modeling Framework, ICPR workshops 2021, arXiv 2011.08785",
         pixel_map=True,
         finetune=True,
+        export=("onnx",),
     ),
     ModelSpec(
         name="patchcore",
@@ -114,6 +121,7 @@ METHODS: tuple[ModelSpec, ...] = (
         paper="Roth et al., Towards Total Recall in Industrial Anomaly Detection, CVPR 2022, arXiv 2106.08265",
         pixel_map=True,
         finetune=True,
+        export=("onnx",),
     ),
     ModelSpec(
         name="pixel-gaussian",
@@ -121,6 +129,7 @@ METHODS: tuple[ModelSpec, ...] = (
         factory="pyimgano.models.pixel_gaussian:PixelGaussian",
         tags=("classical", "template", "distribution", "pixel", "aligned"),
         pixel_map=True,
+        export=("onnx",),
     ),
     ModelSpec(
         name="pixel-median",
@@ -129,6 +138,7 @@ METHODS: tuple[ModelSpec, ...] = (
         tags=("classical", "template", "distribution", "pixel", "aligned", "noisy-training"),
         paper="Rousseeuw & Croux, Alternatives to the Median Absolute Deviation, JASA 1993",
         pixel_map=True,
+        export=("onnx",),
     ),
     ModelSpec(
         name="reverse-distillation",
@@ -140,6 +150,7 @@ METHODS: tuple[ModelSpec, ...] = (
         "arXiv 2201.10703",
         pixel_map=True,
         finetune=True,
+        export=("onnx",),
     ),
     ModelSpec(
         name="simplenet",
@@ -151,6 +162,7 @@ METHODS: tuple[ModelSpec, ...] = (
         "arXiv 2303.15140",
         pixel_map=True,
         finetune=True,
+        export=("onnx",),
     ),
     ModelSpec(
         name="sklearn-isolation-forest",
@@ -168,6 +180,7 @@ METHODS: tuple[ModelSpec, ...] = (
         requires=(TORCH,),
         paper="Jiang et al., SoftPatch: Unsupervised Anomaly Detection with Noisy Data, NeurIPS 2022, arXiv 2403.14233",
         pixel_map=True,
+        export=("onnx",),
     ),
     ModelSpec(
         name="spade",
@@ -177,6 +190,7 @@ METHODS: tuple[ModelSpec, ...] = (
         requires=(TORCH,),
         paper="Cohen & Hoshen, Sub-Image Anomaly Detection with Deep Pyramid Correspondences, 2020, arXiv 2005.02357",
         pixel_map=True,
+        export=("onnx",),
     ),
     ModelSpec(
         name="stfpm",
@@ -188,6 +202,7 @@ METHODS: tuple[ModelSpec, ...] = (
         "arXiv 2103.04257",
         pixel_map=True,
         finetune=True,
+        export=("onnx",),
     ),
     ModelSpec(
         name="supersimplenet",
@@ -199,6 +214,7 @@ METHODS: tuple[ModelSpec, ...] = (
         "Reliable Surface Defect Detection, ICPR 2024, arXiv 2408.03143",
         pixel_map=True,
         finetune=True,
+        export=("onnx",),
     ),
     ModelSpec(
         name="template-ncc",
@@ -207,6 +223,7 @@ METHODS: tuple[ModelSpec, ...] = (
         tags=("classical", "template", "pixel", "aligned"),
         paper="Lewis, Fast Normalized Cross-Correlation, Vision Interface 1995",
         pixel_map=True,
+        export=("onnx",),
     ),
     ModelSpec(
         name="template-phase",
@@ -223,6 +240,7 @@ METHODS: tuple[ModelSpec, ...] = (
         tags=("classical", "template", "pixel", "aligned"),
         paper="Wang et al., Image Quality Assessment: From Error Visibility to Structural Similarity, TIP 2004",
         pixel_map=True,
+        export=("onnx",),
     ),
 )
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Optional, Union
 
-from pyimgano.models.anomaly_map import render_maps
 from pyimgano.models.frozen_backbone import FrozenBackboneDetector
 
 if TYPE_CHECKING:
-    import numpy as np
-    from torch import nn
+    from torch import Tensor, nn
     from torch.optim import Optimizer
 
     from pyimgano.models.networks import PixelNetwork
@@ -100,8 +98,10 @@ class STFPM(FrozenBackboneDetector):
             teacher, build_untrained(extractor.backbone, extractor.layers, size=extractor.input_size)
         )
 
-    def _render(self, outputs: list[np.ndarray]) -> np.ndarray:
-        product = render_maps(outputs[0], self.extractor.input_size, sigma=0.0)
+    def _render(self, outputs: Sequence[Tensor]) -> Tensor:
+        from pyimgano.models.torch_maps import render
+
+        product = render(outputs[0], self.extractor.input_size)
         for layer in outputs[1:]:
-            product *= render_maps(layer, self.extractor.input_size, sigma=0.0)
+            product = product * render(layer, self.extractor.input_size)
         return product

@@ -10,13 +10,12 @@ import numpy as np
 
 from pyimgano.core.errors import DatasetError
 from pyimgano.core.parameters import require
-from pyimgano.models.anomaly_map import render_maps
 from pyimgano.models.backbone_detector import is_real
 from pyimgano.models.balanced_epochs import MIRRORINGS, Defects, balanced_epoch
 from pyimgano.models.frozen_backbone import FrozenBackboneDetector
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
     from torch.optim import Optimizer
 
     from pyimgano.core.batching import ImageBatches
@@ -248,12 +247,13 @@ class SuperSimpleNet(FrozenBackboneDetector):
             adapt_cls_features=self.adapt_cls_features,
         )
 
-    def _render(self, outputs: list[np.ndarray]) -> np.ndarray:
-        return render_maps(outputs[0], self.extractor.input_size, sigma=self.map_sigma, truncate=3.0)
+    def _render(self, outputs: Sequence[Tensor]) -> Tensor:
+        from pyimgano.models.torch_maps import render
 
-    def _image_scores(self, outputs: list[np.ndarray], maps: np.ndarray) -> np.ndarray:
-        scores: np.ndarray = outputs[1][:, 0]
-        return scores
+        return render(outputs[0], self.extractor.input_size, sigma=self.map_sigma, truncate=3.0)
+
+    def _image_scores(self, outputs: Sequence[Tensor], maps: Tensor) -> Tensor:
+        return outputs[1][:, 0]
 
 
 def _split(X: Sequence[Any], y: Optional[Sequence[int]], masks: Masks) -> tuple[list[int], Defects]:

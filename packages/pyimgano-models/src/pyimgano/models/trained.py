@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any, Optional
 import numpy as np
 
 from pyimgano.core.batching import ImageBatches
-from pyimgano.core.detector import BaseDetector
+from pyimgano.core.cores import usable_cores
 from pyimgano.core.errors import CheckpointError, ParameterError, PyimganoError
 from pyimgano.core.parameters import require
 from pyimgano.core.seeding import derive_seed, generator
 from pyimgano.models.backbone_detector import is_real, is_whole
-from pyimgano.models.runtimes import Runtime, TorchRuntime, default_threads
+from pyimgano.models.network_scoring import NetworkScoring
+from pyimgano.models.runtimes import Runtime, TorchRuntime
 from pyimgano.models.training_images import InOrder, Masks, shuffled_batches, stack_masks
 
 if TYPE_CHECKING:
@@ -42,12 +43,13 @@ TRAINED = "trained."
 STEPS = "steps"
 
 
-class TrainedDetector(BaseDetector, ABC):
+class TrainedDetector(NetworkScoring, ABC):
     """Base of detectors that learn by gradients: :class:`~pyimgano.core.contracts.Finetunable`.
 
-    A subclass has :meth:`_make_network`, :meth:`make_optimizer`, :meth:`_render`, :meth:`_network_facts` and
-    :meth:`_restore_network`, and the parameters below. One that learns from the features of a frozen backbone inherits
-    :class:`~pyimgano.models.frozen_backbone.FrozenBackboneDetector`, which brings three of these.
+    A subclass has :meth:`_make_network`, :meth:`make_optimizer`, :meth:`_render`, :meth:`_graph_size`,
+    :meth:`_network_facts` and :meth:`_restore_network`, and the parameters below. One that learns from the features of
+    a frozen backbone inherits :class:`~pyimgano.models.frozen_backbone.FrozenBackboneDetector`, which brings four of
+    these.
 
     The same images, parameters and seed give the same losses and the same saved bytes on the CPU (of one machine and
     one number of threads). No global random state is used or changed: what a step draws follows from the seed and the
@@ -72,8 +74,6 @@ class TrainedDetector(BaseDetector, ABC):
     learning_rate: float
     seed: int
     losses_: np.ndarray
-    _network: Optional[TrainedNetwork] = None
-    _scorer: Optional[Runtime] = None
     _steps: int = 0
 
     # -- for authors ---------------------------------------------------------------------------------------------
@@ -87,21 +87,12 @@ class TrainedDetector(BaseDetector, ABC):
         """Return the paper's optimiser for parameters that :meth:`trainable` gave."""
 
     @abstractmethod
-    def _render(self, outputs: list[np.ndarray]) -> np.ndarray:
-        """Return the maps, (N, height, width) float32, of what the network's ``forward`` gave for N images."""
-
-    @abstractmethod
     def _network_facts(self) -> dict[str, Any]:
         """Return what :meth:`_restore_network` needs to make the same frozen parts again; JSON-friendly."""
 
     @abstractmethod
     def _restore_network(self, facts: dict[str, Any]) -> None:
         """Prepare to make the network of a saved detector; refuse other frozen parts than it was trained with."""
-
-    def _image_scores(self, outputs: list[np.ndarray], maps: np.ndarray) -> np.ndarray:
-        """Return the (N,) scores of images; the maxima of their maps unless the paper says otherwise."""
-        scores: np.ndarray = maps.max(axis=(1, 2))
-        return scores
 
     def learning_rate_factor(self, done: float) -> float:
         """Return what the optimiser's learning rates are multiplied by when the share ``done`` of the steps is done.
@@ -294,7 +285,7 @@ class TrainedDetector(BaseDetector, ABC):
 
     def _make_scorer(self, network: TrainedNetwork, device: str) -> Runtime:
         """Return what runs the network's ``forward``; it may read the weights anew for every image."""
-        return TorchRuntime(network, device=device, threads=default_threads())
+        return TorchRuntime(network, device=device, threads=usable_cores())
 
     def _rest(self) -> None:
         """Switch to scoring, and forget the gradients, which are as large as the weights."""
@@ -386,16 +377,7 @@ class TrainedDetector(BaseDetector, ABC):
         self.validate()
         return estimate_training(type(self)(**self.get_params()), sample, n_images)
 
-    # -- infer and state -----------------------------------------------------------------------------------------
-
-    def _infer_batch(self, batch: list[np.ndarray], *, maps: bool) -> tuple[np.ndarray, Optional[np.ndarray]]:
-        assert self._network is not None
-        assert self._scorer is not None
-        self._network.learn(False)
-        per_image = self._scorer.run(batch)
-        outputs = [np.concatenate(output) for output in zip(*per_image)]
-        rendered = self._render(outputs)
-        return self._image_scores(outputs, rendered), rendered if maps else None
+    # -- state ---------------------------------------------------------------------------------------------------
 
     def _load_trained(self, network: TrainedNetwork, arrays: Mapping[str, np.ndarray]) -> None:
         import torch

@@ -33,6 +33,7 @@ from pyimgano.workbench.bundle.validation import validate_bundle
 from pyimgano.workbench.calibrate.card import CALIBRATION_SCHEMA, CalibrationCard
 from pyimgano.workbench.inference.fitted import RunModels
 from pyimgano.workbench.monitor.reference import IMAGE_STATISTICS, statistics_json
+from pyimgano.workbench.pipeline import Pipeline
 from pyimgano.workbench.runs.directory import RunDirectory
 from pyimgano.workbench.runs.naming import category_folders
 
@@ -216,7 +217,7 @@ class _Export:
             validate_bundle(made).require_valid()
         size = sum(path.stat().st_size for path in made.rglob("*") if path.is_file()) or made.stat().st_size
         if self.target.is_dir() and not self.zipped:
-            shutil.rmtree(self.target) if any(self.target.iterdir()) else self.target.rmdir()
+            os.replace(self.target, folder / "replaced")  # is gone with the workshop, and not before
         os.replace(made, self.target)
         return size
 
@@ -358,7 +359,9 @@ def _requires(kind: str, models: RunModels, names: Iterable[str]) -> tuple[Requi
         needs[root] = Requirement(root, entry.distribution)
     for name in names:
         fitted = models.fitted_category(name)
-        steps = [f"preprocess/{step[0]}" for step in getattr(fitted.detector, "steps", ())]
+        # A model may have steps of its own: those of its features.
+        before = fitted.detector.steps if isinstance(fitted.detector, Pipeline) else ()
+        steps = [f"preprocess/{step[0]}" for step in before]
         for key in [*steps, *(f"postprocess/{rule}" for rule in _rules(models))]:
             component = COMPONENTS.get(key)
             if component.distribution != "pyimgano-workbench":
