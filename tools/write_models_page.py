@@ -33,6 +33,11 @@ what it needs; its docstring names the equations it follows, and what differs fr
 Every model runs in every command. Those that train learn by gradients: `pyimgano train` gives them their paper's length
 unless told otherwise, the recipe `micro-finetune` a short, measured one (see [training](training.md)).
 
+*graph*: the whole fitted detector can be exported as one ONNX graph, from an image to its score and map, which needs
+neither torch nor this project to run (see [deployment](deployment.md)). The others are deployed as their state: MuSc
+scores an image beside all others that it was given; `nearest-image` and `template-phase` choose between displacements
+that differ by less than a graph's rounding.
+
 {models}
 
 ## Measured
@@ -66,8 +71,8 @@ it finds; how good it is, only real defects can tell.
 All classical detectors, on features of whole images and (`@patch`) on patches of the embedded backbone, beside deep
 models without training, each with its defaults: mean ± standard deviation over {suite_splits}, made by `python -m
 benchmarks.suite_runs` and kept as [a leaderboard](../benchmarks/classical/elpv-cpu.csv). Torch-free are those whose
-features are ([classical detectors](classical.md) says which), and the models for aligned parts. Pooled embeddings do
-not come near patches here; what differs by less than two standard deviations is not shown to differ.
+features are ([classical detectors](classical.md) says which), and the models for aligned parts. What differs by less
+than two standard deviations is not shown to differ.
 
 {suite}
 {suite_left_out}
@@ -103,13 +108,13 @@ def _load(path: Path) -> dict[str, Any]:
 
 
 def _models() -> str:
-    lines = ["| name | what it is | paper | trains in the modes |", "| --- | --- | --- | --- |"]
+    lines = ["| name | what it is | paper | trains in the modes | graph |", "| --- | --- | --- | --- | --- |"]
     for spec in METHODS:
         modes = getattr(create_model(spec.name), "modes", ()) if spec.finetune else ()
         paper = (spec.paper or "–").rstrip(".")
-        lines.append(
-            f"| `{spec.name}` | {spec.summary} | {paper} | {', '.join(f'`{mode}`' for mode in modes) or '–'} |"
-        )
+        named = ", ".join(f"`{mode}`" for mode in modes) or "–"
+        graph = "yes" if "onnx" in spec.export else "–"
+        lines.append(f"| `{spec.name}` | {spec.summary} | {paper} | {named} | {graph} |")
     return "\n".join(lines)
 
 

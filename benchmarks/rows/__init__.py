@@ -6,11 +6,13 @@ GROUPS = {
     "patchcore-fit": "benchmarks.rows.patchcore_fit",
     "coreset": "benchmarks.rows.coreset",
     "latency": "benchmarks.rows.latency",
+    "export": "benchmarks.rows.export",
     "padim-fit": "benchmarks.rows.padim_fit",
     "tiling": "benchmarks.rows.tiling",
     "training": "benchmarks.rows.training",
     "augmentation": "benchmarks.rows.augmentation",
     "metrics": "benchmarks.rows.metrics",
+    "service": "benchmarks.rows.service",
     "cli": "benchmarks.rows.cli",
     "quality": "benchmarks.rows.quality",
 }

@@ -9,6 +9,7 @@ import pytest
 HEAVY = {
     "anomalib",
     "cv2",
+    "fastapi",
     "joblib",
     "lightning",
     "numpy",
@@ -22,6 +23,7 @@ HEAVY = {
     "timm",
     "torch",
     "torchvision",
+    "uvicorn",
 }
 
 RUN = """
@@ -44,6 +46,9 @@ COMMANDS = [
     ("--version",),
     ("train", "--help"),
     ("infer", "--help"),
+    ("bundle", "watch", "--help"),
+    ("bundle", "serve", "--help"),
+    ("runs", "drift", "--help"),
     ("export", "--help"),
     ("bundle", "run", "--help"),
     ("runs", "import-anomalib", "--help"),

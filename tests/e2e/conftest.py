@@ -1,7 +1,8 @@
-"""A real browser for the pages that pyimgano writes."""
+"""A real browser for the pages that pyimgano writes, and real solar cells for the models."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Optional
 from urllib.parse import unquote
 
+import numpy as np
 import pytest
 
 if TYPE_CHECKING:
@@ -70,3 +72,29 @@ def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
     assert {
         url for url in asked if not url.startswith(("data:", "about:")) and unquote(url) not in map(unquote, files)
     } == set()
+
+
+@pytest.fixture(scope="session")
+def shuffled_cells() -> Callable[[int], tuple[list[Path], list[Path]]]:
+    """Give good (probability 0) and defective (probability 1) mono cells of ELPV, shuffled by a seed.
+
+    With 200, 100 and 100 of them it is the split of the development benchmark, the same as in ``benchmarks/elpv.py``.
+    """
+    spec = importlib.util.find_spec("elpv_dataset")
+    assert spec is not None, "elpv-dataset is not installed"
+    assert spec.origin is not None
+    root = Path(spec.origin).parent / "data"
+    found: dict[float, list[str]] = {0.0: [], 1.0: []}
+    for line in (root / "labels.csv").read_text(encoding="utf-8").splitlines():
+        if line.strip():
+            path, probability, kind = line.split()
+            if kind == "mono" and float(probability) in found:
+                found[float(probability)].append(path)
+    good, defective = ([root / path for path in sorted(found[label])] for label in (0.0, 1.0))
+
+    def shuffled(seed: int) -> tuple[list[Path], list[Path]]:
+        rng = np.random.default_rng(seed)
+        mixed = [good[index] for index in rng.permutation(len(good))]
+        return mixed, [defective[index] for index in rng.permutation(len(defective))]
+
+    return shuffled

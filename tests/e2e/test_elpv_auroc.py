@@ -6,7 +6,6 @@ fit on, 100 good and 100 defective ones to test on.
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Callable
 
@@ -29,54 +28,45 @@ SEEDS = range(3)  # the benchmarks take five
 N_TRAIN, N_TEST = 200, 100
 
 
-def mono_cells() -> tuple[list[Path], list[Path]]:
-    """Return the sorted paths of good (probability 0) and defective (probability 1) mono cells."""
-    spec = find_spec("elpv_dataset")
-    assert spec is not None, "elpv-dataset is not installed"
-    assert spec.origin is not None
-    root = Path(spec.origin).parent / "data"
-    cells: dict[float, list[str]] = {0.0: [], 1.0: []}
-    for line in (root / "labels.csv").read_text(encoding="utf-8").splitlines():
-        if line.strip():
-            path, probability, kind = line.split()
-            if kind == "mono" and float(probability) in cells:
-                cells[float(probability)].append(path)
-    return [root / path for path in sorted(cells[0.0])], [root / path for path in sorted(cells[1.0])]
+Cells = Callable[[int], tuple[list[Path], list[Path]]]
+Split = Callable[[int], tuple[list[Path], list[Path], list[Path]]]
 
 
-def split(seed: int, good: list[Path], defective: list[Path]) -> tuple[list[Path], list[Path], list[Path]]:
-    rng = np.random.default_rng(seed)
-    good = [good[index] for index in rng.permutation(len(good))]
-    defective = [defective[index] for index in rng.permutation(len(defective))]
-    return good[:N_TRAIN], good[N_TRAIN : N_TRAIN + N_TEST], defective[:N_TEST]
+@pytest.fixture(scope="module")
+def split(shuffled_cells: Cells) -> Split:
+    """Give a seed's good cells to fit on, good ones to test, and defective ones to test."""
+
+    def of(seed: int) -> tuple[list[Path], list[Path], list[Path]]:
+        good, defective = shuffled_cells(seed)
+        return good[:N_TRAIN], good[N_TRAIN : N_TRAIN + N_TEST], defective[:N_TEST]
+
+    return of
 
 
-def image_aurocs(make: Callable[[int], Any]) -> list[float]:
+def image_aurocs(make: Callable[[int], Any], split: Split) -> list[float]:
     """Return the image AUROC of each seed."""
-    good, defective = mono_cells()
     aurocs = []
     for seed in SEEDS:
-        train, test_good, test_defective = split(seed, good, defective)
+        train, test_good, test_defective = split(seed)
         detector = make(seed).fit(train)
         scores = detector.decision_function([*test_good, *test_defective])
         aurocs.append(float(roc_auc_score([0] * N_TEST + [1] * N_TEST, scores)))
     return aurocs
 
 
-def test_the_split_leaves_no_good_cell_on_both_sides() -> None:
-    good, defective = mono_cells()
-    train, test_good, test_defective = split(0, good, defective)
+def test_the_split_leaves_no_good_cell_on_both_sides(split: Split) -> None:
+    train, test_good, test_defective = split(0)
     assert (len(train), len(test_good), len(test_defective)) == (N_TRAIN, N_TEST, N_TEST)
     assert not {read_image(path).tobytes() for path in train} & {read_image(path).tobytes() for path in test_good}
 
 
-def test_patchcore_with_a_bank_of_one_percent_reaches_an_image_auroc_of_0_93() -> None:
-    aurocs = image_aurocs(lambda seed: PatchCore(coreset_sampling_ratio=0.01, seed=seed))
+def test_patchcore_with_a_bank_of_one_percent_reaches_an_image_auroc_of_0_93(split: Split) -> None:
+    aurocs = image_aurocs(lambda seed: PatchCore(coreset_sampling_ratio=0.01, seed=seed), split)
     assert np.mean(aurocs) >= 0.93, aurocs
 
 
-def test_padim_reaches_an_image_auroc_of_0_91() -> None:
-    aurocs = image_aurocs(lambda seed: Padim(seed=seed))
+def test_padim_reaches_an_image_auroc_of_0_91(split: Split) -> None:
+    aurocs = image_aurocs(lambda seed: Padim(seed=seed), split)
     assert np.mean(aurocs) >= 0.91, aurocs
 
 
@@ -85,8 +75,10 @@ SMALL = {"backbone": "efficientnet-lite0", "input_size": 128, "epochs": 3}
 
 
 @pytest.mark.parametrize(("model", "seed"), [(STFPM, 0), (STFPM, 1), (ReverseDistillation, 0), (SimpleNet, 0)])
-def test_three_epochs_lift_a_trained_model_above_its_untrained_self_and_chance(model: Any, seed: int) -> None:
-    train, test_good, test_defective = split(seed, *mono_cells())
+def test_three_epochs_lift_a_trained_model_above_its_untrained_self_and_chance(
+    model: Any, seed: int, split: Split
+) -> None:
+    train, test_good, test_defective = split(seed)
 
     def auroc(detector: Any) -> float:
         scores = detector.decision_function([*test_good, *test_defective])
@@ -101,11 +93,12 @@ def test_three_epochs_lift_a_trained_model_above_its_untrained_self_and_chance(m
     assert trained >= untrained + 0.25, (untrained, trained)
 
 
-def test_labels_of_thirty_defective_cells_lift_supersimplenet_above_its_untrained_self_and_chance() -> None:
+def test_labels_of_thirty_defective_cells_lift_supersimplenet_above_its_untrained_self_and_chance(
+    shuffled_cells: Cells, split: Split
+) -> None:
     """Nobody says where the defects are. About 15 seconds on one core."""
-    good, defective = mono_cells()
-    train, test_good, test_defective = split(0, good, defective)
-    known = [path for path in defective if path not in set(test_defective)][:30]
+    train, test_good, test_defective = split(0)
+    known = sorted({*shuffled_cells(0)[1]} - {*test_defective})[:30]
 
     def auroc(detector: Any) -> float:
         scores = detector.decision_function([*test_good, *test_defective])
@@ -121,9 +114,9 @@ def test_labels_of_thirty_defective_cells_lift_supersimplenet_above_its_untraine
     assert trained >= untrained + 0.15, (untrained, trained)
 
 
-def test_forty_steps_lift_efficient_ad_above_its_untrained_self_and_chance() -> None:
+def test_forty_steps_lift_efficient_ad_above_its_untrained_self_and_chance(split: Split) -> None:
     """About 15 seconds on one core; the paper takes 70,000 steps, at a tenth of the rate and 16 times the pixels."""
-    train, test_good, test_defective = split(0, *mono_cells())
+    train, test_good, test_defective = split(0)
 
     def auroc(detector: EfficientAd) -> float:
         scores = detector.decision_function([*test_good[:50], *test_defective[:50]])

@@ -6,9 +6,8 @@ cells of 128 pixels, with fewer blocks and, for CFLOW, five times the paper's le
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 import numpy as np
 import pytest
@@ -25,24 +24,13 @@ SMALL = {"backbone": "efficientnet-lite0", "input_size": 128, "device": "cpu"}
 
 
 @pytest.fixture(scope="module")
-def cells() -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Return good (probability 0) mono cells to train on, and as many good as defective (probability 1) to test."""
-    spec = find_spec("elpv_dataset")
-    assert spec is not None, "elpv-dataset is not installed"
-    assert spec.origin is not None
-    root = Path(spec.origin).parent / "data"
-    found: dict[float, list[str]] = {0.0: [], 1.0: []}
-    for line in (root / "labels.csv").read_text(encoding="utf-8").splitlines():
-        if line.strip():
-            path, probability, kind = line.split()
-            if kind == "mono" and float(probability) in found:
-                found[float(probability)].append(path)
-    rng = np.random.default_rng(0)
-    good, defective = (
-        [read_image(root / sorted(found[label])[index]) for index in rng.permutation(len(found[label]))[:count]]
-        for label, count in ((0.0, N_TRAIN + N_TEST), (1.0, N_TEST))
-    )
-    return good[:N_TRAIN], [*good[N_TRAIN:], *defective]
+def cells(
+    shuffled_cells: Callable[[int], tuple[list[Path], list[Path]]],
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Return good mono cells to train on, and as many good as defective ones to test."""
+    good, defective = shuffled_cells(0)
+    train, test = good[:N_TRAIN], [*good[N_TRAIN : N_TRAIN + N_TEST], *defective[:N_TEST]]
+    return [read_image(path) for path in train], [read_image(path) for path in test]
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,9 @@ pixels, 0.940, 0.932, 0.920; AnomalyDINO from 16 cells 0.861, 0.877, 0.914; MuSc
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
-import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
@@ -29,22 +27,9 @@ N_TRAIN, N_TEST = 200, 100
 
 
 @pytest.fixture(scope="module")
-def cells() -> tuple[list[Path], list[Path]]:
-    """Return good (probability 0) and defective (probability 1) mono cells, shuffled by the first split's seed."""
-    spec = find_spec("elpv_dataset")
-    assert spec is not None, "elpv-dataset is not installed"
-    assert spec.origin is not None
-    root = Path(spec.origin).parent / "data"
-    found: dict[float, list[str]] = {0.0: [], 1.0: []}
-    for line in (root / "labels.csv").read_text(encoding="utf-8").splitlines():
-        if line.strip():
-            path, probability, kind = line.split()
-            if kind == "mono" and float(probability) in found:
-                found[float(probability)].append(path)
-    rng = np.random.default_rng(0)
-    good, defective = ([root / path for path in sorted(found[label])] for label in (0.0, 1.0))
-    shuffled_good = [good[index] for index in rng.permutation(len(good))]
-    return shuffled_good, [defective[index] for index in rng.permutation(len(defective))]
+def cells(shuffled_cells: Callable[[int], tuple[list[Path], list[Path]]]) -> tuple[list[Path], list[Path]]:
+    """Return good and defective mono cells, shuffled by the first split's seed."""
+    return shuffled_cells(0)
 
 
 def auroc(detector: Any, cells: tuple[list[Path], list[Path]]) -> float:

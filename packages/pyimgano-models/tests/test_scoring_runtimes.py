@@ -53,7 +53,7 @@ def test_a_graph_of_the_backbone_gives_torchs_scores_and_the_same_training(name,
 def test_an_image_alone_has_the_bits_that_it_has_beside_others(name, images, monkeypatch) -> None:
     """Alone, its branches or the backbone share the threads; beside others it has a thread of its own."""
     for module in (trained, frozen_backbone):
-        monkeypatch.setattr(module, "default_threads", lambda: 4)
+        monkeypatch.setattr(module, "usable_cores", lambda: 4)
     detector = BRANCHED[name]() if name in BRANCHED else JUDGES[name](runtime="onnxruntime")
     together = detector.fit(images[:4]).infer(images)
     for index, image in enumerate(images):

@@ -49,7 +49,7 @@ def test_scores_do_not_depend_on_the_number_of_threads(model, photographs, monke
     good = [photographs["coffee"][:64, left : left + 64] for left in range(0, 384, 32)]
     several = create_model(model).fit(good).infer(good[:3])
 
-    monkeypatch.setattr("pyimgano.models.parallel.default_threads", lambda: 1)
+    monkeypatch.setattr("pyimgano.models.parallel.usable_cores", lambda: 1)
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:

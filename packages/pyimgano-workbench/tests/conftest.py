@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import http.client
 import importlib.util
+import json
+import os
+import re
 import shutil
+import signal
+import subprocess
+import sys
+import time
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Callable
+from typing import Any, Callable, Optional
 
 import numpy as np
 import pytest
@@ -91,6 +100,83 @@ def texture_runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def copied_runs(texture_runs: dict[str, Path], tmp_path: Path) -> dict[str, Path]:
     """The same runs elsewhere, without their dataset, to be changed at will."""
     return {name: Path(shutil.copytree(path, tmp_path / "moved" / name)) for name, path in texture_runs.items()}
+
+
+class Service:
+    """A `pyimgano bundle serve` in a process of its own, on a port of the system's choice."""
+
+    def __init__(self, command: list[str], env: dict[str, str], log: Path) -> None:
+        self._log = open(log, "a+b")
+        start = self._log.seek(0, os.SEEK_END)
+        self.process = subprocess.Popen(command, env=env, stderr=self._log)
+        end = time.monotonic() + 60
+        while True:
+            self._log.seek(start)
+            found = re.search(rb" on http://(\S+):(\d+) ", self._log.read())
+            if found is not None:
+                break
+            if self.process.poll() is not None or time.monotonic() > end:
+                self._log.seek(start)
+                text = self._log.read().decode()
+                self.close()
+                raise AssertionError(f"no service: exit code {self.process.poll()}\n{text}")
+            time.sleep(0.02)
+        self.host, self.port = found[1].decode(), int(found[2])
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.host}:{self.port}"
+
+    @property
+    def log(self) -> str:
+        self._log.seek(0)
+        return self._log.read().decode()
+
+    def connect(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection(self.host, self.port, timeout=60)
+
+    def request(
+        self, method: str, path: str, body: Any = None, headers: Optional[dict[str, str]] = None
+    ) -> tuple[int, dict[str, str], bytes]:
+        connection = self.connect()
+        try:
+            connection.request(method, path, body, headers or {})
+            answer = connection.getresponse()
+            return answer.status, {name.lower(): text for name, text in answer.getheaders()}, answer.read()
+        finally:
+            connection.close()
+
+    def inspect(self, image: bytes, query: str = "", kind: str = "image/png") -> tuple[int, dict[str, Any]]:
+        status, _, body = self.request("POST", f"/v1/inspect{query}", image, {"Content-Type": kind})
+        return status, json.loads(body)
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(60)
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self._log.close()
+
+
+@pytest.fixture(scope="module")
+def start_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Service]]:
+    """Start services, which end with the module."""
+    folder = tmp_path_factory.mktemp("services")
+    started: list[Service] = []
+
+    def start(bundle: Path, *options: object, env: Optional[dict[str, str]] = None) -> Service:
+        program = [sys.executable, "-c", "import sys; from pyimgano.cli.main import main; sys.exit(main())"]
+        command = [*program, "bundle", "serve", str(bundle), "--port", "0", *map(str, options)]
+        service = Service(command, {**os.environ, **(env or {})}, folder / f"{len(started)}.log")
+        started.append(service)
+        return service
+
+    yield start
+    for service in started:
+        service.close()
 
 
 @pytest.fixture(scope="session")

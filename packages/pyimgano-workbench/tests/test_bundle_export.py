@@ -49,6 +49,7 @@ def test_a_bundle_holds_what_inference_needs_and_relative_paths_only(graph_bundl
         "manifest.json",
         "bundle.json",
         "calibration_card.json",
+        "image_statistics.json",
         "parity.json",
         "MODEL_CARD.md",
         *(f"models/{name}/model.onnx" for name in CATEGORIES),

@@ -30,6 +30,7 @@ SCHEMA_OF = {
     "artifacts/infer_config.json": "infer-config",
     "artifacts/calibration_card.json": "calibration-card",
     "artifacts/split.json": "split",
+    "artifacts/image_statistics.json": "image-statistics",
     "categories/*/report.json": "category-report",
     "categories/*/curves.json": "curves",
 }

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 
 import numpy as np
 
+from pyimgano.core.cores import usable_cores
 from pyimgano.core.errors import (
     CheckpointError,
     ImageError,
@@ -27,7 +28,7 @@ from pyimgano.core.resizing import resize_image
 from pyimgano.models.backbones import Backbone, default_layers, describe_backbone, resolve_backbone, select_layers
 from pyimgano.models.onnx_graphs import GraphKey, export_graph, find_graph, keep_graph
 from pyimgano.models.resizing import check_size
-from pyimgano.models.runtimes import RUNTIMES, OnnxRuntime, Runtime, TorchRuntime, default_threads
+from pyimgano.models.runtimes import RUNTIMES, OnnxRuntime, Runtime, TorchRuntime
 from pyimgano.models.weights import RANDOM_WARNING, Weights, find_weights
 
 if TYPE_CHECKING:
@@ -202,7 +203,7 @@ def create_extractor(
     place, kind = _place("onnxruntime" if (described.library, runtime) == ("onnx", "auto") else runtime, device)
     if found.path is None:
         logger.warning("%s", RANDOM_WARNING)
-    cores = threads or default_threads()
+    cores = threads or usable_cores()
     if described.library == "onnx":
         if kind != "onnxruntime" or adapted:
             raise ParameterError(

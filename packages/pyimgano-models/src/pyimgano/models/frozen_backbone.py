@@ -5,12 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Optional
 
+from pyimgano.core.cores import usable_cores
 from pyimgano.core.errors import MissingDependencyError, ParameterError
 from pyimgano.core.parameters import require
 from pyimgano.core.plugins import installed
 from pyimgano.models.backbone_detector import BackboneDetector
 from pyimgano.models.backbones import pyramid_layers, resolve_backbone
-from pyimgano.models.runtimes import RUNTIMES, JudgedFeatures, Runtime, TorchRuntime, default_threads
+from pyimgano.models.runtimes import RUNTIMES, JudgedFeatures, Runtime, TorchRuntime
 from pyimgano.models.trained import TrainedDetector
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class FrozenBackboneDetector(TrainedDetector, BackboneDetector, ABC):
                 device="cpu",
             ).runtime
 
-        return JudgedFeatures(graph, network, threads=default_threads())
+        return JudgedFeatures(graph, network, threads=usable_cores())
 
     @abstractmethod
     def _build_network(self, teacher: PixelNetwork) -> TrainedNetwork:

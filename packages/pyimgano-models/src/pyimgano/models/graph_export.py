@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any, Union
 import numpy as np
 
 from pyimgano.core.detector import BaseDetector
-from pyimgano.core.errors import PyimganoError
+from pyimgano.core.errors import MissingDependencyError, PyimganoError
 from pyimgano.core.files import atomic_open
+from pyimgano.core.plugins import installed
 from pyimgano.core.seeding import generator
 
 if TYPE_CHECKING:
@@ -72,6 +73,11 @@ class GraphExport(BaseDetector, ABC):
         from pyimgano.models.onnx_graphs import open_session, to_onnx
 
         self._check_fitted()
+        for module, extra in (("torch", "lite"), ("onnx", "onnx"), ("onnxruntime", "onnx")):
+            if not installed(module):
+                raise MissingDependencyError(
+                    f"exporting a graph needs {module!r}", hint=f'pip install "pyimgano-models[{extra}]"'
+                )
         size = self._graph_size()
         network = self._graph_network()
         images = _pictures(size)
@@ -87,14 +93,14 @@ class GraphExport(BaseDetector, ABC):
         names = [output.name for output in session.get_outputs()]
         for image in images:
             outputs = dict(zip(names, session.run(names, {INPUT: image[None]})))
-            self._compare(image, outputs)
+            self._check_outputs(image, outputs)
         path = Path(directory) / FILE
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_open(path, "wb") as stream:
             stream.write(graph)
         return path
 
-    def _compare(self, image: np.ndarray, outputs: dict[str, Any]) -> None:
+    def _check_outputs(self, image: np.ndarray, outputs: dict[str, Any]) -> None:
         ours = self.infer([image], maps="map" in outputs)
         expected = {"score": ours.image_scores, "map": ours.maps}
         for name, found in outputs.items():

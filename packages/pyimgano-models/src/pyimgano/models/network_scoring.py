@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Optional
 
 import numpy as np
 
+from pyimgano.core.cores import usable_cores
 from pyimgano.models.graph_export import GraphExport
-from pyimgano.models.runtimes import Runtime, default_threads, torch_threads
+from pyimgano.models.runtimes import Runtime, torch_threads
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -59,7 +60,7 @@ class NetworkScoring(GraphExport, ABC):
         assert self._scorer is not None
         self._network.learn(False)
         outputs = self._scorer.run(batch)
-        finished = list(torch_threads(default_threads()).map(self._finish_arrays, outputs))
+        finished = list(torch_threads(usable_cores()).map(self._finish_arrays, outputs))
         scores, rendered = (np.concatenate(part) for part in zip(*finished))
         return scores, rendered if maps else None
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any, Callable, TypeVar
 
-from pyimgano.models.runtimes import default_threads
+from pyimgano.core.cores import usable_cores
 
 __all__ = ["map_blocks", "one_blas_thread", "split_blocks"]
 
@@ -83,9 +83,9 @@ def map_blocks(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
         for index in turn:  # the interpreter's lock gives each index to one thread
             results[index] = function(items[index])
 
-    helpers = min(default_threads(), len(items)) - 1
+    helpers = min(usable_cores(), len(items)) - 1
     with one_blas_thread():
-        pending = [_pool(default_threads(), os.getpid()).submit(work) for _ in range(helpers)]
+        pending = [_pool(usable_cores(), os.getpid()).submit(work) for _ in range(helpers)]
         try:
             work()
         finally:
@@ -107,6 +107,6 @@ def split_blocks(count: int, *, most: int, least: int = 1) -> list[slice]:
     least : int
         With fewer than this a slice, no further core is worth it.
     """
-    number = max(-(-count // most), min(default_threads(), count // max(1, least)), 1)
+    number = max(-(-count // most), min(usable_cores(), count // max(1, least)), 1)
     edges = [count * index // number for index in range(number + 1)]
     return [slice(first, last) for first, last in zip(edges, edges[1:]) if last > first]

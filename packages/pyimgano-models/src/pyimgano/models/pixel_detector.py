@@ -96,10 +96,14 @@ class PixelDetector(BaseDetector, ABC):
         return scores, found if maps else None
 
     def _score(self, one: np.ndarray) -> float:
-        count = round(self.top_fraction * one.size)
+        count = self._highest(one.size)
         if count <= 1:
             return float(one.max())
         return float(np.sort(np.partition(one.ravel(), one.size - count)[one.size - count :]).mean(dtype=np.float64))
+
+    def _highest(self, size: int) -> int:
+        """Return how many of a map's values the score is the mean of; up to 1 it is the maximum."""
+        return round(self.top_fraction * size)
 
 
 def smooth(values: np.ndarray, sigma: float) -> np.ndarray:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Union
+from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
 
 from pyimgano.core.batching import ImageBatches
 from pyimgano.core.parameters import require
 from pyimgano.models.backbone_detector import is_real
-from pyimgano.models.pixel_detector import PixelDetector, smooth
+from pyimgano.models.exported_pixels import ExportedPixels
+from pyimgano.models.pixel_detector import smooth
+
+if TYPE_CHECKING:
+    from torch import nn
 
 __all__ = ["PixelGaussian"]
 
 
-class PixelGaussian(PixelDetector):
+class PixelGaussian(ExportedPixels):
     """Mean and variance of every pixel over good images; the map is the distance from the mean in standard deviations.
 
     It suits parts that lie in the same place in every image. Fitting is one pass in constant memory (Welford's update
@@ -93,6 +97,11 @@ class PixelGaussian(PixelDetector):
     def _map(self, image: np.ndarray) -> np.ndarray:
         squared = (self._values(image) - self.mean_) ** 2 / (self.variance_ + self.epsilon)
         return smooth(np.sqrt(squared.mean(axis=2)).astype(np.float32), self.map_sigma)
+
+    def _graph_compare(self) -> nn.Module:
+        from pyimgano.models.graphs.pixels import GaussianDistance
+
+        return GaussianDistance(self.mean_, self.variance_ + self.epsilon)
 
     def _get_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         return {"mean": self.mean_, "variance": self.variance_}, {}

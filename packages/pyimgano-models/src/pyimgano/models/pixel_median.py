@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Union
+from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
 
 from pyimgano.core.batching import ImageBatches
 from pyimgano.core.parameters import require
 from pyimgano.models.backbone_detector import is_real, is_whole
+from pyimgano.models.exported_pixels import ExportedPixels
 from pyimgano.models.image_sample import sample_images, some_images
 from pyimgano.models.parallel import map_blocks, split_blocks
-from pyimgano.models.pixel_detector import PixelDetector, smooth
+from pyimgano.models.pixel_detector import smooth
+
+if TYPE_CHECKING:
+    from torch import nn
 
 __all__ = ["MAD_TO_SIGMA", "PixelMedian"]
 
@@ -23,7 +27,7 @@ _ROWS = 8
 """Rows of pixels whose medians are taken at once."""
 
 
-class PixelMedian(PixelDetector):
+class PixelMedian(ExportedPixels):
     """Median and median absolute deviation (MAD) of every pixel; the map is the robust distance from the median.
 
     The robust form of ``pixel-gaussian``: ``m = median xᵢ``, ``s = 1.4826 median |xᵢ - m|`` (Hampel, *The influence
@@ -112,6 +116,11 @@ class PixelMedian(PixelDetector):
         spread = self.spread_.astype(np.float64)
         squared = (self._values(image).astype(np.float64) - self.median_) ** 2 / (spread**2 + self.epsilon)
         return smooth(np.sqrt(squared.mean(axis=2)).astype(np.float32), self.map_sigma)
+
+    def _graph_compare(self) -> nn.Module:
+        from pyimgano.models.graphs.pixels import GaussianDistance
+
+        return GaussianDistance(self.median_, self.spread_.astype(np.float64) ** 2 + self.epsilon)
 
     def _get_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         return {"median": self.median_, "spread": self.spread_}, {}

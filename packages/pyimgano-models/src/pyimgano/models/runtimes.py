@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from pyimgano.models.trained_networks import BranchedNetwork, FeatureJudge
 
-__all__ = ["RUNTIMES", "JudgedFeatures", "OnnxRuntime", "Runtime", "TorchRuntime", "default_threads", "torch_threads"]
+__all__ = ["RUNTIMES", "JudgedFeatures", "OnnxRuntime", "Runtime", "TorchRuntime", "torch_threads"]
 
 RUNTIMES = ("auto", "onnxruntime", "torch")
 """What a parameter ``runtime`` may be."""
@@ -35,13 +35,6 @@ class Runtime(Protocol):
 
     def run(self, images: Sequence[np.ndarray]) -> list[list[np.ndarray]]:
         """Return the layers' features of each image."""
-
-
-def default_threads() -> int:
-    """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return max(1, len(os.sched_getaffinity(0)))
-    return max(1, os.cpu_count() or 1)
 
 
 class TorchRuntime:

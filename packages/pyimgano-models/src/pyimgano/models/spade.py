@@ -188,7 +188,7 @@ class Spade(ExportedBackbone):
         from pyimgano.models.graphs.maps import RenderedMap
         from pyimgano.models.graphs.spade import SpadeGraph
 
-        finest = max(self.pyramid_.values(), key=lambda layer: layer.shape[2] * layer.shape[3])
+        height, width = max((k.shape[2:] for k in self.pyramid_.values()), key=lambda shape: shape[0] * shape[1])
         return SpadeGraph(
             self.pooled_,
             self.pyramid_,
@@ -196,7 +196,7 @@ class Spade(ExportedBackbone):
             retrieval=self._retrieval,
             n_images=min(self.n_images, len(self.pooled_)),
             n_patches=self.n_patches,
-            renderer=RenderedMap((finest.shape[2], finest.shape[3]), self.extractor.input_size, sigma=self.map_sigma),
+            renderer=RenderedMap((height, width), self.extractor.input_size, sigma=self.map_sigma),
         )
 
     def _get_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

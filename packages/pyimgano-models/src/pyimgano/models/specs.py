@@ -130,6 +130,7 @@ METHODS: tuple[ModelSpec, ...] = (
         factory="pyimgano.models.pixel_gaussian:PixelGaussian",
         tags=("classical", "template", "distribution", "pixel", "aligned"),
         pixel_map=True,
+        export=("onnx",),
     ),
     ModelSpec(
         name="pixel-median",
@@ -138,6 +139,7 @@ METHODS: tuple[ModelSpec, ...] = (
         tags=("classical", "template", "distribution", "pixel", "aligned", "noisy-training"),
         paper="Rousseeuw & Croux, Alternatives to the Median Absolute Deviation, JASA 1993",
         pixel_map=True,
+        export=("onnx",),
     ),
     ModelSpec(
         name="reverse-distillation",
@@ -222,6 +224,7 @@ METHODS: tuple[ModelSpec, ...] = (
         tags=("classical", "template", "pixel", "aligned"),
         paper="Lewis, Fast Normalized Cross-Correlation, Vision Interface 1995",
         pixel_map=True,
+        export=("onnx",),
     ),
     ModelSpec(
         name="template-phase",
@@ -238,6 +241,7 @@ METHODS: tuple[ModelSpec, ...] = (
         tags=("classical", "template", "pixel", "aligned"),
         paper="Wang et al., Image Quality Assessment: From Error Visibility to Structural Similarity, TIP 2004",
         pixel_map=True,
+        export=("onnx",),
     ),
 )
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Union
+from typing import TYPE_CHECKING, NamedTuple, Optional, Union
 
 import numpy as np
 
 from pyimgano.core.parameters import require
 from pyimgano.models.backbone_detector import is_real, is_whole
+from pyimgano.models.exported_pixels import ExportedPixels
 from pyimgano.models.template_detector import TemplateDetector
+
+if TYPE_CHECKING:
+    from torch import nn
 
 __all__ = ["TemplateNcc", "Windows", "correlation"]
 
@@ -63,7 +67,7 @@ def _box(values: np.ndarray, window: int) -> np.ndarray:
     return means.reshape(values.shape)
 
 
-class TemplateNcc(TemplateDetector):
+class TemplateNcc(TemplateDetector, ExportedPixels):
     """One minus the local normalised cross-correlation (NCC) with the best of several templates, at every pixel.
 
     ``difference(p) = 1 - max_t NCC(x, t)(p)``, in [0, 2]: 0 where the window around p has the template's structure,
@@ -145,3 +149,13 @@ class TemplateNcc(TemplateDetector):
 
     def _likeness(self, image: Windows, template: Windows) -> np.ndarray:
         return correlation(image, template, self.window, self.epsilon)
+
+    def _graph_compare(self) -> nn.Module:
+        from pyimgano.models.graphs.blurring import Blur
+        from pyimgano.models.graphs.templates import LocalCorrelation
+
+        window = Blur(self._graph_size(), lambda column: _box(column, self.window))
+        return LocalCorrelation(self._described, window, epsilon=self.epsilon)
+
+    def _graph_usual(self) -> Optional[tuple[np.ndarray, np.ndarray]]:
+        return (self.map_mean_, self.map_scale_) if self.standardize else None

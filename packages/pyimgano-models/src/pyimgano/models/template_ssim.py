@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Union
+from typing import TYPE_CHECKING, NamedTuple, Optional, Union
 
 import numpy as np
 
+from pyimgano.models.exported_pixels import ExportedPixels
 from pyimgano.models.template_detector import TemplateDetector
+
+if TYPE_CHECKING:
+    from torch import nn
 
 __all__ = ["LocalMoments", "TemplateSsim", "similarity"]
 
@@ -57,7 +61,7 @@ def _blur(values: np.ndarray) -> np.ndarray:
     return blurred.reshape(values.shape)
 
 
-class TemplateSsim(TemplateDetector):
+class TemplateSsim(TemplateDetector, ExportedPixels):
     """One minus the structural similarity (SSIM) to the best of several templates, at every pixel.
 
     ``difference(p) = 1 - max_t SSIM(x, t)(p)``, in [0, 2], with the SSIM of Wang, Bovik, Sheikh & Simoncelli, *Image
@@ -129,3 +133,19 @@ class TemplateSsim(TemplateDetector):
 
     def _likeness(self, image: LocalMoments, template: LocalMoments) -> np.ndarray:
         return similarity(image, template)
+
+    def _graph_compare(self) -> nn.Module:
+        from pyimgano.models.graphs.blurring import Blur
+        from pyimgano.models.graphs.templates import StructuralSimilarity
+
+        return StructuralSimilarity(
+            self._described,
+            Blur(self._graph_size(), _blur),
+            scale=_SPREAD if self.normalize else 1.0,
+            offset=_MEAN if self.normalize else 0.0,
+            luminance=_C1,
+            contrast=_C2,
+        )
+
+    def _graph_usual(self) -> Optional[tuple[np.ndarray, np.ndarray]]:
+        return (self.map_mean_, self.map_scale_) if self.standardize else None

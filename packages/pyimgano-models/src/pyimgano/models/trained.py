@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any, Optional
 import numpy as np
 
 from pyimgano.core.batching import ImageBatches
+from pyimgano.core.cores import usable_cores
 from pyimgano.core.errors import CheckpointError, ParameterError, PyimganoError
 from pyimgano.core.parameters import require
 from pyimgano.core.seeding import derive_seed, generator
 from pyimgano.models.backbone_detector import is_real, is_whole
 from pyimgano.models.network_scoring import NetworkScoring
-from pyimgano.models.runtimes import Runtime, TorchRuntime, default_threads
+from pyimgano.models.runtimes import Runtime, TorchRuntime
 from pyimgano.models.training_images import InOrder, Masks, shuffled_batches, stack_masks
 
 if TYPE_CHECKING:
@@ -284,7 +285,7 @@ class TrainedDetector(NetworkScoring, ABC):
 
     def _make_scorer(self, network: TrainedNetwork, device: str) -> Runtime:
         """Return what runs the network's ``forward``; it may read the weights anew for every image."""
-        return TorchRuntime(network, device=device, threads=default_threads())
+        return TorchRuntime(network, device=device, threads=usable_cores())
 
     def _rest(self) -> None:
         """Switch to scoring, and forget the gradients, which are as large as the weights."""

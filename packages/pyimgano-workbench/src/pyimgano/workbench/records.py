@@ -40,6 +40,10 @@ class PredictionRecord:
     ----------
     image : str
         Path relative to the dataset's (or the input's) root, with ``/``.
+    id : str or None
+        What the client of the service called it. A CSV has no such column.
+    sha256 : str or None
+        Of the image's file, in hexadecimal, where the service or the hot folder read it. A CSV has no such column.
     category : str or None
         Object or texture.
     group : str or None
@@ -71,6 +75,8 @@ class PredictionRecord:
     """
 
     image: str
+    id: Optional[str] = None
+    sha256: Optional[str] = None
     category: Optional[str] = None
     group: Optional[str] = None
     label: Optional[int] = None
@@ -166,7 +172,7 @@ class PredictionRecord:
 RECORD_FIELDS: tuple[str, ...] = tuple(field.name for field in dataclasses.fields(PredictionRecord))
 """The keys of a line, in their order."""
 
-CSV_FIELDS: tuple[str, ...] = tuple(name for name in RECORD_FIELDS if name != "overruled_by")
+CSV_FIELDS: tuple[str, ...] = tuple(name for name in RECORD_FIELDS if name not in ("overruled_by", "id", "sha256"))
 """The columns of a CSV: always the same, so that the files of all runs go together."""
 
 

@@ -13,6 +13,7 @@ from typing import Optional
 
 from pyimgano.cli.checks.finding import OK, PROBLEM, WARNING, Finding
 from pyimgano.core.cache import cache_dir
+from pyimgano.core.cores import usable_cores
 
 __all__ = ["available_memory", "check_cache", "check_disk", "check_memory", "check_python", "check_threads"]
 
@@ -32,7 +33,7 @@ def check_python() -> Iterator[Finding]:
 
 def check_threads() -> Iterator[Finding]:
     """Tell how many processors this process may use, and whether more threads than that are asked for."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    allowed = usable_cores()
     message = f"{allowed} of {os.cpu_count()} processors"
     quota = _cgroup_quota(Path("/sys/fs/cgroup/cpu.max"))
     usable = allowed if quota is None else min(allowed, max(1, round(quota)))

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-import torch
 from torch import Tensor, nn
 
-from pyimgano.models.anomaly_map import axis_matrix
+from pyimgano.models.torch_maps import render
 
 __all__ = ["RenderedMap"]
 
@@ -23,20 +21,13 @@ class RenderedMap(nn.Module):
         See :func:`pyimgano.models.anomaly_map.render_maps`.
     """
 
-    rows: Tensor
-    columns: Tensor
-
     def __init__(
         self, grid: tuple[int, int], size: tuple[int, int], *, sigma: float, interpolation: str = "bilinear"
     ) -> None:
         super().__init__()
-        self.grid = grid
-        rows, columns = (
-            axis_matrix(source, target, sigma, interpolation).astype(np.float32) for source, target in zip(grid, size)
-        )
-        self.register_buffer("rows", torch.from_numpy(rows))
-        self.register_buffer("columns", torch.from_numpy(np.ascontiguousarray(columns.T)))
+        self.grid, self.size, self.sigma, self.interpolation = grid, size, sigma, interpolation
 
     def forward(self, scores: Tensor) -> Tensor:
         """Return the map."""
-        return torch.matmul(torch.matmul(self.rows, scores.reshape(1, *self.grid)), self.columns)
+        grid = scores.reshape(1, *self.grid)
+        return render(grid, self.size, sigma=self.sigma, interpolation=self.interpolation)

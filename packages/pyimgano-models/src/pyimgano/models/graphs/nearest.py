@@ -15,9 +15,9 @@ __all__ = ["NearestRows"]
 
 _BLOCK = 56
 """Products of which the smallest is taken at once."""
-_TILE = 2048
+_TILE = 4096
 """Bank rows per product, at most."""
-_TILES = 8
+_TILES = 4
 """Tiles of a bank, at least, when it has as many blocks."""
 _CANDIDATES = 2
 """Tiles whose nearest row is looked at again."""
@@ -69,18 +69,20 @@ class NearestRows(nn.Module):
     def forward(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
         """Return the squared distances and the rows."""
         vectors = vectors - self.origin
-        count, dimension = vectors.shape
-        queries = _with_ones(vectors)
-        lowest, nearest = [], []
+        count, dimension = (int(side) for side in vectors.shape)
+        queries = torch.cat([vectors, torch.ones(count, 1)], dim=1)
+        first = torch.arange(count) * self.blocks
+        blocks, inside = [], []
         for tile in range(self.tiles):
-            products = torch.matmul(queries, self.bank[tile :: self.tiles].T).reshape(count, self.blocks, _BLOCK)
-            least, block = products.amin(dim=2).min(dim=1, keepdim=True)
-            inside = products.gather(1, block[..., None].expand(count, 1, _BLOCK)).reshape(count, _BLOCK)
-            within = inside.argmin(dim=1, keepdim=True)
-            lowest.append(least)
-            nearest.append((block * _BLOCK + within) * self.tiles + tile)
-        _, best = torch.cat(lowest, dim=1).topk(_CANDIDATES, dim=1, largest=False)
-        candidates = torch.cat(nearest, dim=1).gather(1, best)
+            products = torch.matmul(queries, self.bank[tile :: self.tiles].T).reshape(-1, _BLOCK)
+            block = products.amin(dim=1).reshape(count, self.blocks).argmin(dim=1)
+            blocks.append(block)
+            inside.append(products.index_select(0, first + block))
+        # The best block of each tile, and the best row in it.
+        least, within = torch.stack(inside, dim=1).min(dim=2)
+        nearest = (torch.stack(blocks, dim=1) * _BLOCK + within) * self.tiles + torch.arange(self.tiles)
+        _, best = least.topk(_CANDIDATES, dim=1, largest=False)
+        candidates = nearest.gather(1, best)
         found = self._centred(candidates.reshape(-1)).reshape(count, _CANDIDATES, dimension)
         squared, choice = (vectors[:, None] - found).square().sum(dim=2).min(dim=1, keepdim=True)
         return squared.reshape(count), candidates.gather(1, choice).reshape(count)
@@ -91,8 +93,3 @@ class NearestRows(nn.Module):
 
     def _centred(self, rows: Tensor) -> Tensor:
         return self.bank.index_select(0, rows)[:, :-1] * -0.5
-
-
-def _with_ones(vectors: Tensor) -> Tensor:
-    """Return (n, D + 1): the vectors with a 1 after each."""
-    return torch.cat([vectors, torch.ones(vectors.shape[0], 1)], dim=1)

@@ -67,10 +67,9 @@ class SpadeGraph(nn.Module):
         grid = self.patches([layers[c] - getattr(self, f"origin{i}") for i, c in enumerate(self.chosen)])
         vectors = as_rows(grid)
         best = torch.cat([self._nearest(vectors, images[k : k + 1]) for k in range(self.n_images)], dim=1)
-        scores = (
-            best.topk(self.n_patches, dim=1, largest=False)[0] if self.n_patches > 1 else best.amin(1, keepdim=True)
-        )
-        return distances.mean(dim=0, keepdim=True), self.renderer(scores.mean(dim=1))
+        one = self.n_patches == 1
+        scores = best.amin(dim=1) if one else best.topk(self.n_patches, dim=1, largest=False)[0].mean(dim=1)
+        return distances.mean(dim=0, keepdim=True), self.renderer(scores)
 
     def _nearest(self, vectors: Tensor, image: Tensor) -> Tensor:
         """Return (P, k): the squared distances to the nearest positions of an image, ``image`` being (1,) int64."""

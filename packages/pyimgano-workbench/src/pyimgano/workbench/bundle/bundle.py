@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from types import TracebackType
@@ -158,10 +159,10 @@ def load_bundle(path: Union[str, os.PathLike[str]], *, category: Optional[str] =
     >>> bundle.inspect(frame, color="bgr").decision  # doctest: +SKIP
     'good'
     """
-    contents = open_contents(path)
-    try:
+    with contextlib.ExitStack() as opened:
+        contents = open_contents(path)
+        opened.callback(contents.close)
         contents.manifest.require_installed(where=str(contents.path))
-        return Bundle(contents, category=category)
-    except BaseException:
-        contents.close()
-        raise
+        bundle = Bundle(contents, category=category)
+        opened.pop_all()  # from now on its user closes it
+    return bundle

@@ -9,6 +9,7 @@ cache would have to be hashed again.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
@@ -143,33 +144,27 @@ def _plain(path: Path) -> Path:
 
 
 def _open_zip(place: Path) -> BundleContents:
-    target: Optional[Path] = None
-    try:
-        with zipfile.ZipFile(place) as archive:
-            members = _members(archive, place)
-            with archive.open(members[MANIFEST]) as stream:
-                text = stream.read(MAX_MANIFEST + 1)
-            if len(text) > MAX_MANIFEST:
-                raise _too_large(MANIFEST, len(text), MAX_MANIFEST, place)
-            manifest = Manifest.from_json(_parsed(text, f"{place}: {MANIFEST}"), where=f"{place}: {MANIFEST}")
-            _same_files({name: info.file_size for name, info in members.items()}, manifest, place)
-            target = _make_folder()
-            for name, facts in manifest.files.items():
-                with archive.open(members[name]) as stream:
-                    _unpack(stream, target / name, facts, f"{place}: {name}")
-        (target / MANIFEST).write_bytes(text)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        _discard(target)
-        raise CheckpointError(f"is no whole zip: {error}", where=str(place)) from error
-    except BaseException:
-        _discard(target)
-        raise
-    return BundleContents(place, target, manifest, temporary=True)
-
-
-def _discard(folder: Optional[Path]) -> None:
-    if folder is not None:
-        shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.ExitStack() as unpacked:
+        try:
+            with zipfile.ZipFile(place) as archive:
+                members = _members(archive, place)
+                with archive.open(members[MANIFEST]) as stream:
+                    text = stream.read(MAX_MANIFEST + 1)
+                if len(text) > MAX_MANIFEST:
+                    raise _too_large(MANIFEST, len(text), MAX_MANIFEST, place)
+                manifest = Manifest.from_json(_parsed(text, f"{place}: {MANIFEST}"), where=f"{place}: {MANIFEST}")
+                _same_files({name: info.file_size for name, info in members.items()}, manifest, place)
+                target = _make_folder()
+                unpacked.callback(shutil.rmtree, target, ignore_errors=True)
+                for name, facts in manifest.files.items():
+                    with archive.open(members[name]) as stream:
+                        _unpack(stream, target / name, facts, f"{place}: {name}")
+            (target / MANIFEST).write_bytes(text)
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+            raise CheckpointError(f"is no whole zip: {error}", where=str(place)) from error
+        contents = BundleContents(place, target, manifest, temporary=True)
+        unpacked.pop_all()  # from now on its user closes it
+    return contents
 
 
 def _make_folder() -> Path:

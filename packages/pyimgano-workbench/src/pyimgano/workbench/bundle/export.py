@@ -32,6 +32,7 @@ from pyimgano.workbench.bundle.samples import write_sample
 from pyimgano.workbench.bundle.validation import validate_bundle
 from pyimgano.workbench.calibrate.card import CALIBRATION_SCHEMA, CalibrationCard
 from pyimgano.workbench.inference.fitted import RunModels
+from pyimgano.workbench.monitor.reference import IMAGE_STATISTICS, statistics_json
 from pyimgano.workbench.pipeline import Pipeline
 from pyimgano.workbench.runs.directory import RunDirectory
 from pyimgano.workbench.runs.naming import category_folders
@@ -174,6 +175,9 @@ class _Export:
         dump_json(bundle, draft / BUNDLE_JSON)
         cards = {name: card.to_json() for name, card in self.cards.items()}
         dump_json({"schema_version": CALIBRATION_SCHEMA, "categories": cards}, draft / CALIBRATION_CARD)
+        statistics = {name: self.models.image_statistics(name) for name in self.names}
+        if any(statistics.values()):
+            dump_json(statistics_json(statistics), draft / IMAGE_STATISTICS)
         if parity:
             dump_json(parity_json(parity, self.cards, self.options.precision), draft / PARITY_JSON)
             write_model_card(draft, self.run, self.kind, self.options.precision, parity, self.cards)
@@ -213,7 +217,7 @@ class _Export:
             validate_bundle(made).require_valid()
         size = sum(path.stat().st_size for path in made.rglob("*") if path.is_file()) or made.stat().st_size
         if self.target.is_dir() and not self.zipped:
-            shutil.rmtree(self.target) if any(self.target.iterdir()) else self.target.rmdir()
+            os.replace(self.target, folder / "replaced")  # is gone with the workshop, and not before
         os.replace(made, self.target)
         return size
 

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Union
 
+from pyimgano.core.cores import usable_cores
 from pyimgano.core.detector import Scores
 from pyimgano.core.errors import CheckpointError, MissingDependencyError, NotCalibratedError, PyimganoError
 from pyimgano.core.files import atomic_open
@@ -70,7 +71,7 @@ class GraphDetector:
         self, graph: Union[str, os.PathLike[str]], *, threads: Optional[int] = None, name: Optional[str] = None
     ) -> None:
         self.where = name or str(graph)
-        self.threads = threads or _cores()
+        self.threads = threads or usable_cores()
         try:
             self._graph = Path(graph).read_bytes()
         except OSError as error:
@@ -182,12 +183,6 @@ class GraphDetector:
         Path(directory).mkdir(parents=True, exist_ok=True)
         with atomic_open(Path(directory) / GRAPH_FILE, "wb") as stream:
             stream.write(self._graph)
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return max(1, len(os.sched_getaffinity(0)))
-    return max(1, os.cpu_count() or 1)
 
 
 def _open(graph: bytes, threads: int, where: str) -> Any:

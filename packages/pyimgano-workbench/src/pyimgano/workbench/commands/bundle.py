@@ -7,6 +7,21 @@ from typing import TYPE_CHECKING, Any, List, Optional  # noqa: UP035 - typer eva
 
 import typer
 
+from pyimgano.workbench.commands.bundle_serve import serve
+from pyimgano.workbench.commands.bundle_watch import watch
+from pyimgano.workbench.commands.prediction_options import (
+    AS_JSON,
+    BATCH_SIZE,
+    FORM,
+    INPUTS,
+    MAPS,
+    MASKS,
+    MAX_ERRORS,
+    OUTPUT,
+    OVERLAYS,
+    REGIONS,
+)
+
 if TYPE_CHECKING:
     from pyimgano.workbench.bundle.contents import BundleContents
     from pyimgano.workbench.bundle.validation import Validation
@@ -73,38 +88,23 @@ def info(
 
 def run(
     bundle: Path = typer.Argument(metavar="BUNDLE", help="A folder or a zip; it need not be trusted."),
-    inputs: List[str] = typer.Argument(  # noqa: UP006
-        metavar="INPUT...", help="Images, folders (with all below), patterns such as 'in/**/*.png', manifests."
-    ),
+    inputs: List[str] = INPUTS,  # noqa: UP006
     category: Optional[str] = typer.Option(
         None, "--category", help="Category of all images, where the bundle has several and no manifest says it."
     ),
-    output: Optional[Path] = typer.Option(
-        None,
-        "--output",
-        "-o",
-        help="A file (.jsonl, .csv), or a folder for records and pictures. Without it records go to stdout.",
-    ),
-    form: Optional[str] = typer.Option(None, "--format", help="jsonl (default) or csv."),
-    maps: bool = typer.Option(False, "--maps", help="Write raw anomaly maps: 32-bit float TIFF, source size."),
-    masks: bool = typer.Option(
-        False, "--masks", help="Write masks of what reaches the pixel threshold: PNG, 0/255, source size."
-    ),
-    overlays: bool = typer.Option(False, "--overlays", help="Write the images with their heat-map: PNG."),
-    regions: bool = typer.Option(
-        True, "--regions/--no-regions", help="List the defective regions of each image, where the model has maps."
-    ),
-    max_errors: int = typer.Option(
-        0, "--max-errors", min=0, help="Unreadable images to tolerate; with more of them the exit code is 4."
-    ),
-    batch_size: Optional[int] = typer.Option(
-        None, "--batch-size", min=1, help="Images per step; never changes a score."
-    ),
+    output: Optional[Path] = OUTPUT,
+    form: Optional[str] = FORM,
+    maps: bool = MAPS,
+    masks: bool = MASKS,
+    overlays: bool = OVERLAYS,
+    regions: bool = REGIONS,
+    max_errors: int = MAX_ERRORS,
+    batch_size: Optional[int] = BATCH_SIZE,
     resume: bool = typer.Option(
         False, "--resume", help="Go on where an interrupted process stopped; begins where there is nothing yet."
     ),
     force: bool = typer.Option(False, "--force", help="Replace earlier predictions, also unfinished ones."),
-    as_json: bool = typer.Option(False, "--json", help="Print the summary as JSON; needs --output."),
+    as_json: bool = AS_JSON,
 ) -> None:
     """Score images with a bundle: the records and pictures that `infer` makes with the run.
 
@@ -202,7 +202,9 @@ def _number(value: Any) -> str:
     return f"{value:.9g}" if isinstance(value, (int, float)) else "-"
 
 
-app = typer.Typer(help="Portable bundles: check them, and score images with them.", no_args_is_help=True)
+app = typer.Typer(help="Portable bundles: check them, and put them to work.", no_args_is_help=True)
 app.command("validate")(validate)
 app.command("info")(info)
 app.command("run")(run)
+app.command("watch")(watch)
+app.command("serve")(serve)

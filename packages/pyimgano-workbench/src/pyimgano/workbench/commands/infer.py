@@ -9,6 +9,19 @@ from typing import TYPE_CHECKING, List, Optional  # noqa: UP035 - typer evaluate
 
 import typer
 
+from pyimgano.workbench.commands.prediction_options import (
+    AS_JSON,
+    BATCH_SIZE,
+    FORM,
+    INPUTS,
+    MAPS,
+    MASKS,
+    MAX_ERRORS,
+    OUTPUT,
+    OVERLAYS,
+    REGIONS,
+)
+
 if TYPE_CHECKING:
     from pyimgano.workbench.inference import RunModels
     from pyimgano.workbench.progress import Progress
@@ -17,9 +30,7 @@ __all__ = ["infer"]
 
 
 def infer(
-    inputs: List[str] = typer.Argument(  # noqa: UP006
-        metavar="INPUT...", help="Images, folders (with all below), patterns such as 'in/**/*.png', manifests."
-    ),
+    inputs: List[str] = INPUTS,  # noqa: UP006
     from_run: Optional[Path] = typer.Option(
         None, "--from-run", metavar="RUN", help="A complete run: its detector, its threshold, its scores."
     ),
@@ -39,29 +50,16 @@ def infer(
     save_run: Optional[Path] = typer.Option(
         None, "--save-run", metavar="DIR", help="Keep the run that --model makes, below this folder."
     ),
-    output: Optional[Path] = typer.Option(
-        None,
-        "--output",
-        "-o",
-        help="A file (.jsonl, .csv), or a folder for records and pictures. Without it records go to stdout.",
-    ),
-    form: Optional[str] = typer.Option(None, "--format", help="jsonl (default) or csv."),
-    maps: bool = typer.Option(False, "--maps", help="Write raw anomaly maps: 32-bit float TIFF, source size."),
-    masks: bool = typer.Option(
-        False, "--masks", help="Write masks of what reaches the pixel threshold: PNG, 0/255, source size."
-    ),
-    overlays: bool = typer.Option(False, "--overlays", help="Write the images with their heat-map: PNG."),
-    regions: bool = typer.Option(
-        True, "--regions/--no-regions", help="List the defective regions of each image, where the model has maps."
-    ),
-    max_errors: int = typer.Option(
-        0, "--max-errors", min=0, help="Unreadable images to tolerate; with more of them the exit code is 4."
-    ),
-    batch_size: Optional[int] = typer.Option(
-        None, "--batch-size", min=1, help="Images per step; never changes a score."
-    ),
+    output: Optional[Path] = OUTPUT,
+    form: Optional[str] = FORM,
+    maps: bool = MAPS,
+    masks: bool = MASKS,
+    overlays: bool = OVERLAYS,
+    regions: bool = REGIONS,
+    max_errors: int = MAX_ERRORS,
+    batch_size: Optional[int] = BATCH_SIZE,
     force: bool = typer.Option(False, "--force", help="Replace an --output folder of earlier predictions."),
-    as_json: bool = typer.Option(False, "--json", help="Print the summary as JSON; needs --output."),
+    as_json: bool = AS_JSON,
 ) -> None:
     """Score images: one record each, with score, threshold, decision and p-value.
 

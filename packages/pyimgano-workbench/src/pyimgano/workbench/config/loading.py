@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Optional, Union, get_args
 from pyimgano.core.errors import MissingDependencyError, ParameterError, PyimganoError, UnknownNameError
 from pyimgano.core.names import unknown_name_hint
 from pyimgano.core.plugins import installed
+from pyimgano.workbench.config.adapting import check_adapt
 from pyimgano.workbench.config.decision_checks import check_decisions
 from pyimgano.workbench.config.layers import Layer, file_layer, flag_layer, merge, setting_layer
 from pyimgano.workbench.config.models import CalibrationConfig, OutputConfig, RunConfig
@@ -187,6 +188,7 @@ def _check_names(data: Mapping[str, Any], problems: list[ConfigProblem], *, chec
             except ParameterError as error:
                 problems += parameter_problems(("recipe_params",), error, data.get("recipe_params") or {})
         _check_maps(model["name"], detector, data, problems)
+    check_adapt(data.get("adapt"), made, detector, problems)
     if isinstance(calibration, dict):
         _check_calibration(calibration, problems)
     check_decisions(data, problems)

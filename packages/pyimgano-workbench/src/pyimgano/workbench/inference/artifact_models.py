@@ -77,6 +77,7 @@ class ArtifactModels(ABC):
         except (AttributeError, KeyError, TypeError, IndexError, ValueError) as error:
             raise self._damaged(f"is damaged: {type(error).__name__}: {error}", config_file) from error
         self._loaded: dict[str, FittedCategory] = {}
+        self._statistics: Optional[Mapping[str, Mapping[str, tuple[float, ...]]]] = None
         self._only = None if category is None else self._known(category)
 
     # -- for subclasses ------------------------------------------------------------------------------------------
@@ -113,6 +114,27 @@ class ArtifactModels(ABC):
     def card(self, category: str) -> CalibrationCard:
         """Return the calibration card of one category."""
         return self._cards[self._known(category)]
+
+    def image_statistics(self, category: str) -> Mapping[str, tuple[float, ...]]:
+        """Return the statistics of a category's calibration images, to find drift by; empty where unknown.
+
+        Raises
+        ------
+        UnknownNameError
+            When there is no such category.
+        PyimganoError
+            When their file is damaged.
+        """
+        # Late: who only scores images does not wait for it.
+        from pyimgano.workbench.monitor.reference import IMAGE_STATISTICS, load_image_statistics
+
+        name = self._known(category)
+        if self._statistics is None:
+            try:
+                self._statistics = load_image_statistics(self._base / IMAGE_STATISTICS)
+            except PyimganoError as error:
+                raise self._damaged(error.message, error.where) from error
+        return self._statistics.get(name, {})
 
     @property
     def has_maps(self) -> bool:

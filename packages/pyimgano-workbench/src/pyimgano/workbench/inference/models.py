@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Optional, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
@@ -48,6 +49,17 @@ class FittedModels(Protocol):
         ------
         UnknownNameError
             When there is no such category; it lists those that there are.
+        """
+
+    def image_statistics(self, category: str) -> Mapping[str, tuple[float, ...]]:
+        """Return the statistics of a category's calibration images; empty where none were recorded.
+
+        Raises
+        ------
+        UnknownNameError
+            When there is no such category.
+        PyimganoError
+            When their file is damaged.
         """
 
     def choose(self, source: Source) -> str:

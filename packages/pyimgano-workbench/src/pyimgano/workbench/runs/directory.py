@@ -7,7 +7,7 @@
       categories/<category>/report.json  per_image.jsonl  per_image.csv  curves.json  [thumbs/ maps/ masks/ overlays/]
       checkpoints/<category>/…
       [training/<category>/log.jsonl  training.json  frozen.jsonl  last-<step>/  best-<step>/  tensorboard/]
-      artifacts/infer_config.json  calibration_card.json  split.json
+      artifacts/infer_config.json  calibration_card.json  split.json  image_statistics.json
 
 All JSON is strict and has a ``schema_version``; all paths in it are relative to the folder of the file that they stand
 in, so a run can be moved.

@@ -11,16 +11,28 @@ from typing import Optional
 
 from pyimgano.core.errors import RunError
 
-__all__ = ["RunLock"]
+__all__ = ["FileLock", "RunLock"]
 
 _NAME = ".lock"
 
 
-class RunLock:
-    """Keeps two processes from working on one run directory."""
+class FileLock:
+    """Keeps two processes from working on the same thing.
 
-    def __init__(self, directory: Path) -> None:
-        self.path = directory / _NAME
+    Parameters
+    ----------
+    path : Path
+        The file of the lock; made, and removed when it is given back.
+    busy : str
+        What is wrong where another process has it.
+    where : Path, optional
+        What is worked on; default: the folder of ``path``.
+    """
+
+    def __init__(self, path: Path, busy: str, *, where: Optional[Path] = None) -> None:
+        self.path = path
+        self._busy = busy
+        self._where = str(where or path.parent)
         self._descriptor: Optional[int] = None
 
     def acquire(self) -> None:
@@ -34,15 +46,13 @@ class RunLock:
         try:
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
         except OSError as error:
-            raise RunError(f"cannot write: {error.strerror or error}", where=str(self.path.parent)) from error
+            raise RunError(f"cannot write: {error.strerror or error}", where=self._where) from error
         try:
             _lock(descriptor)
         except OSError as error:
             if error.errno in (errno.EACCES, errno.EAGAIN, errno.EDEADLK):
                 os.close(descriptor)
-                raise RunError(
-                    "another process is working on this run", where=str(self.path.parent), hint="wait until it is done"
-                ) from error
+                raise RunError(self._busy, where=self._where, hint="wait until it is done") from error
             # A file system without locks (some network shares): go on without one.
         self._descriptor = descriptor
 
@@ -56,6 +66,13 @@ class RunLock:
         self._descriptor = None
         with contextlib.suppress(OSError):
             self.path.unlink(missing_ok=True)
+
+
+class RunLock(FileLock):
+    """Keeps two processes from working on one run directory."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory / _NAME, "another process is working on this run")
 
 
 if sys.platform == "win32":

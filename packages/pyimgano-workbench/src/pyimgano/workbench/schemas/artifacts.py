@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pyimgano.workbench.schemas.building import (
@@ -17,15 +18,22 @@ from pyimgano.workbench.schemas.building import (
 )
 from pyimgano.workbench.schemas.decisions import ROI, postprocess_schema, region_rules_schema
 
-__all__ = ["environment_schema", "infer_config_schema", "split_schema", "submission_schema"]
+__all__ = ["environment_schema", "fitted_models_schema", "infer_config_schema", "split_schema", "submission_schema"]
 
 
 def infer_config_schema(number: int) -> dict[str, Any]:
     """Return the schema of ``artifacts/infer_config.json``."""
+    return fitted_models_schema(
+        number, {"checkpoint": value("string", "The detector's folder, relative to this file.")}
+    )
+
+
+def fitted_models_schema(number: int, detector: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the schema of what inference reads of fitted models; ``detector`` says where that of a category lies."""
     category = object_of(
         {
             "name": TEXT,
-            "checkpoint": value("string", "The detector's folder, relative to this file."),
+            **detector,
             "threshold": NUMBER,
             "review_threshold": NUMBER_OR_NULL,
             "pixel_threshold": NUMBER_OR_NULL,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from pyimgano.workbench.schemas.artifacts import fitted_models_schema
 from pyimgano.workbench.schemas.building import (
     NUMBER,
-    NUMBER_OR_NULL,
     TEXT,
     TEXTS,
     WHOLE,
@@ -15,7 +15,6 @@ from pyimgano.workbench.schemas.building import (
     value,
     version,
 )
-from pyimgano.workbench.schemas.decisions import ROI, postprocess_schema, region_rules_schema
 
 __all__ = ["bundle_schema", "manifest_schema", "parity_schema", "sample_schema"]
 
@@ -26,31 +25,13 @@ _SHA256 = value("string", pattern="^[0-9a-f]{64}$")
 
 def bundle_schema(number: int) -> dict[str, Any]:
     """Return the schema of ``bundle.json``."""
-    category = object_of(
+    return fitted_models_schema(
+        number,
         {
-            "name": TEXT,
             "folder": value("string", "Of the graph or the state, relative to this file."),
             "maps": value("boolean", "Whether there are anomaly maps."),
             "input_size": pair_of(WHOLE, "[height, width] of the graph's input; null without a graph.", null=True),
-            "threshold": NUMBER,
-            "review_threshold": NUMBER_OR_NULL,
-            "pixel_threshold": NUMBER_OR_NULL,
-            "map_low": NUMBER_OR_NULL,
-            "roi": ROI,
         },
-        optional=("roi",),
-    )
-    return object_of(
-        {
-            "schema_version": version(number),
-            "model": TEXT,
-            "params": value("object", "Of the model."),
-            "value_range": pair_of(NUMBER, "Values that become black and white.", null=True),
-            "regions": region_rules_schema(),
-            "postprocess": postprocess_schema(),
-            "categories": value("array", items=category, minItems=1),
-        },
-        optional=("postprocess",),
     )
 
 

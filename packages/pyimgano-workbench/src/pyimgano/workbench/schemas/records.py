@@ -30,6 +30,10 @@ def per_image_schema() -> dict[str, Any]:
     )
     properties = {
         "image": value("string", "Path relative to the dataset's root, or as it was given to `infer`; with '/'."),
+        "id": value("string", "What the client of the service called it."),
+        "sha256": value(
+            "string", "Of the image's file, where the service or the hot folder read it.", pattern="^[0-9a-f]{64}$"
+        ),
         "category": value("string", "Object or texture."),
         "group": value("string", "What the image belongs to, e.g. its part, lot or camera."),
         "label": value("integer", "0 good, 1 defective; absent where unknown.", enum=[0, 1]),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyimgano.core.files import dump_json
 from pyimgano.workbench.calibrate.card import CALIBRATION_SCHEMA
+from pyimgano.workbench.monitor.reference import IMAGE_STATISTICS, IMAGE_STATISTICS_SCHEMA, measure_images
 from pyimgano.workbench.postprocess.roi import copy_roi
 from pyimgano.workbench.postprocess.settings import settings_of
 from pyimgano.workbench.region_policy import RegionPolicy
@@ -32,12 +33,19 @@ SPLIT_SCHEMA = 1
 def write_artifacts(
     config: RunConfig, data: RunData, reports: Sequence[Mapping[str, Any]], run: RunDirectory
 ) -> dict[str, Any]:
-    """Write ``infer_config.json``, ``calibration_card.json`` and ``split.json``, and return the run's report.
+    """Write ``infer_config.json``, ``calibration_card.json``, ``split.json`` and ``image_statistics.json``.
+
+    The calibration images are read once more for their statistics, at most 500 of a category.
 
     Parameters
     ----------
     reports : sequence of mapping
         The categories' reports, in the order of ``data.categories``.
+
+    Returns
+    -------
+    dict
+        The run's report.
     """
     from pathlib import Path
 
@@ -70,6 +78,9 @@ def write_artifacts(
     dump_json({"schema_version": CALIBRATION_SCHEMA, "categories": cards}, run.artifact(CALIBRATION_CARD))
     splits = {part.name: part.split() for part in data.categories}
     dump_json({"schema_version": SPLIT_SCHEMA, "seed": config.seed, "categories": splits}, run.artifact(SPLIT))
+    measured = {part.name: measure_images(part.calibration, config.dataset.value_range) for part in data.categories}
+    statistics = {"schema_version": IMAGE_STATISTICS_SCHEMA, "categories": measured}
+    dump_json(statistics, run.artifact(IMAGE_STATISTICS))
     n_errors = sum(len(report["errors"]) for report in reports)
     return {
         "recipe": config.recipe,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from pyimgano.workbench.commands.runs.compare import compare
+from pyimgano.workbench.commands.runs.drift import drift
 from pyimgano.workbench.commands.runs.gate import gate
 from pyimgano.workbench.commands.runs.import_anomalib import import_anomalib
 from pyimgano.workbench.commands.runs.leaderboard import leaderboard
@@ -26,3 +27,4 @@ app.command("gate")(gate)
 app.command("verify")(verify)
 app.command("submission")(submission)
 app.command("import-anomalib")(import_anomalib)
+app.command("drift")(drift)
