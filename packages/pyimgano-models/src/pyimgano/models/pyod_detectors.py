@@ -13,6 +13,7 @@ import copy
 import importlib
 import inspect
 import io
+import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
@@ -145,10 +146,25 @@ def _members(given: Any, parameter: str, seed: int) -> Any:
 
 @contextlib.contextmanager
 def _apart(seed: int) -> Iterator[None]:
-    """Keep what PyOD does to itself: its random numbers, what it prints, what it warns of."""
-    with seeded_random(seed), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+    """Keep what PyOD does to itself: its random numbers, its threads, what it prints, what it warns of."""
+    with seeded_random(seed), _same_threads(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         yield
+
+
+@contextlib.contextmanager
+def _same_threads() -> Iterator[None]:
+    """Leave torch as many threads as it had: numba, which PyOD uses, may set the number for the OpenMP that both use.
+
+    What torch trains has other last digits with another number of threads.
+    """
+    torch = sys.modules.get("torch")
+    before = None if torch is None else torch.get_num_threads()
+    try:
+        yield
+    finally:
+        if torch is not None and torch.get_num_threads() != before:
+            torch.set_num_threads(before)
 
 
 def _versions() -> dict[str, str]:

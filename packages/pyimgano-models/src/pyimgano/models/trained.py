@@ -403,7 +403,6 @@ class TrainedDetector(NetworkScoring, ABC):
         self._load_trained(self._start(), arrays)
         self._steps = int(facts.get(STEPS, 0))  # training on draws what it would have drawn without a pause
         self.losses_ = arrays[LOSSES]
-        self._steps = len(self.losses_)  # further steps draw other lots than those of fit
 
 
 def _arrays(state: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
