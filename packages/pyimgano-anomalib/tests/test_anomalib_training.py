@@ -1,4 +1,4 @@
-"""Models of anomalib trained by its Engine: contract, parity with its own networks, seeds, state, surroundings. Takes 40 s."""
+"""Models of anomalib trained by its Engine: contract, parity with its own networks, seeds, state. Takes 40 s."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_scores_and_maps_are_those_of_anomalibs_own_network(fitted, images) -> N
     """Its pre-processor and its torch model, called as its Engine does; no post-processor."""
     import torch
 
-    name, detector = fitted
+    _, detector = fitted
     module = detector.module_
     assert module.post_processor is None
     scores = detector.infer(images.test)

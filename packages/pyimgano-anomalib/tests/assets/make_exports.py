@@ -1,13 +1,13 @@
-"""Make ``patchcore.onnx``, ``patchcore.xml`` and ``.bin``, and ``patchcore.npz``: what anomalib exports, and what it was.
+"""Make ``patchcore.onnx``, ``patchcore.xml`` and ``.bin``, and ``patchcore.npz``: what anomalib exports.
 
 ::
 
     pip install onnxscript
     python packages/pyimgano-anomalib/tests/assets/make_exports.py
 
-anomalib's exporter takes half a minute for a network of ten layers, so the tests read what it wrote (anomalib 2.7.0, torch
-2.15). The arrays hold images of the graph's size, and what the module's network and its whole forward pass, post-processor
-included, gave for them.
+anomalib's exporter takes half a minute for a network of ten layers, so the tests read what it wrote (anomalib 2.7.0,
+torch 2.15). The arrays hold images of the graph's size, and what the module's network and its whole forward pass,
+post-processor included, gave for them.
 """
 
 from __future__ import annotations

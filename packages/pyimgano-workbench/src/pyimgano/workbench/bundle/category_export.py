@@ -81,6 +81,7 @@ def write_category(
     bundle: Path,
     *,
     kind: str,
+    graph_runtime: str,
     precision: str,
     images: HeldOutImages,
 ) -> CategoryExport:
@@ -92,6 +93,8 @@ def write_category(
         As the run loads it.
     bundle : Path
         The folder that becomes the bundle.
+    graph_runtime : str
+        One of :data:`~pyimgano.workbench.bundle.graph_runtimes.GRAPH_RUNTIMES`.
     images : HeldOutImages
         Where 8-bit graphs find good images.
 
@@ -110,14 +113,14 @@ def write_category(
         if pipeline is not None:
             pipeline.save_surroundings(place)
         if precision != "fp32":
-            graph = GraphDetector(place / GRAPH_FILE)
+            graph = GraphDetector(place / GRAPH_FILE, runtime=graph_runtime)
 
             def prepared() -> Iterator[np.ndarray]:
                 for image in images.good(name, CALIBRATION_IMAGES):
                     yield from _seen(graph, pipeline, as_rgb8(image.path, value_range=fitted.value_range))
 
             reduce_precision(place / GRAPH_FILE, precision, prepared)
-        graph = GraphDetector(place / GRAPH_FILE)
+        graph = GraphDetector(place / GRAPH_FILE, runtime=graph_runtime)
         size = graph.input_size
         if graph.makes_maps != maps:
             has, lacks = ("graph", "run") if graph.makes_maps else ("run", "graph")

@@ -21,8 +21,9 @@ from pyimgano.workbench.bundle.archive import write_manifest, write_zip
 from pyimgano.workbench.bundle.bundle import Bundle, load_bundle
 from pyimgano.workbench.bundle.category_export import CategoryExport, write_category
 from pyimgano.workbench.bundle.fingerprint import run_fingerprint
+from pyimgano.workbench.bundle.graph_runtimes import GRAPH_RUNTIMES
 from pyimgano.workbench.bundle.held_out import HeldOutImages
-from pyimgano.workbench.bundle.manifest import GRAPH, GRAPH_REQUIREMENT, STATE, Manifest
+from pyimgano.workbench.bundle.manifest import GRAPH, STATE, Manifest
 from pyimgano.workbench.bundle.model_card import write_model_card
 from pyimgano.workbench.bundle.models import BUNDLE_SCHEMA
 from pyimgano.workbench.bundle.names import BUNDLE_JSON, CALIBRATION_CARD, MANIFEST, PARITY_JSON
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RUNTIMES", "ExportOptions", "Exported", "export_run"]
 
-RUNTIMES = ("auto", "onnx", "torch")
+RUNTIMES = ("auto", "onnx", "openvino", "torch")
 PRECISIONS = ("fp32", "fp16", "int8")
 IMAGES = 100
 """Images of each category that the exported detector is compared on, unless told otherwise."""
@@ -54,9 +55,9 @@ class ExportOptions:
 
     Attributes
     ----------
-    runtime : {"auto", "onnx", "torch"}
-        A graph for onnxruntime; or the state that the run saved, for the model's own code. Auto: a graph where the
-        model has one.
+    runtime : {"auto", "onnx", "openvino", "torch"}
+        A graph for onnxruntime or for OpenVINO; or the state that the run saved, for the model's own code. Auto: a
+        graph for onnxruntime where the model has one.
     precision : {"fp32", "fp16", "int8"}
         Of graphs.
     categories : sequence of str, optional
@@ -128,6 +129,7 @@ class _Export:
         self.models = RunModels(run)
         self.names = _chosen(self.models, options.categories)
         self.kind = _kind(self.models.model, options)
+        self.graph_runtime = "openvino" if options.runtime == "openvino" else "onnxruntime"
         self.zipped = target.suffix.lower() == ".zip"
         _check_target(target, zipped=self.zipped, force=options.force)
         self.images = HeldOutImages(run, options.parity_images)
@@ -147,6 +149,7 @@ class _Export:
                         folders[name],
                         draft,
                         kind=self.kind,
+                        graph_runtime=self.graph_runtime,
                         precision=self.options.precision,
                         images=self.images,
                     )
@@ -180,8 +183,8 @@ class _Export:
             dump_json(statistics_json(statistics), draft / IMAGE_STATISTICS)
         if parity:
             dump_json(parity_json(parity, self.cards, self.options.precision), draft / PARITY_JSON)
-            write_model_card(draft, self.run, self.kind, self.options.precision, parity, self.cards)
-        requires = _requires(self.kind, self.models, self.names)
+            write_model_card(draft, self.run, self.kind, self.graph_runtime, self.options.precision, parity, self.cards)
+        requires = _requires(self.kind, self.graph_runtime, self.models, self.names)
         return write_manifest(
             draft,
             kind=self.kind,
@@ -292,14 +295,14 @@ def _kind(model: str, options: ExportOptions) -> str:
     ConfigError
         When they do not fit.
     """
-    runtimes = ("onnx", "torch") if "onnx" in MODELS.get(model).spec.export else ("torch",)
+    runtimes = RUNTIMES[1:] if "onnx" in MODELS.get(model).spec.export else ("torch",)
     for name, value, allowed in (
         ("--runtime", options.runtime, ("auto", *runtimes)),
         ("--precision", options.precision, PRECISIONS),
     ):
         if value not in allowed:
             raise ConfigError(f"{value!r}, for the model {model!r}", where=name, allowed=", ".join(allowed))
-    kind = GRAPH if options.runtime in ("auto", "onnx") and "onnx" in runtimes else STATE
+    kind = GRAPH if options.runtime != "torch" and "onnx" in runtimes else STATE
     if kind == STATE and options.precision != "fp32":
         raise ConfigError(
             f"{options.precision} is for graphs; this bundle holds the state of {model!r}",
@@ -346,11 +349,12 @@ def _cannot_write(target: Path, error: OSError) -> StorageError:
     )
 
 
-def _requires(kind: str, models: RunModels, names: Iterable[str]) -> tuple[Requirement, ...]:
+def _requires(kind: str, graph_runtime: str, models: RunModels, names: Iterable[str]) -> tuple[Requirement, ...]:
     """Return what the bundle needs beside the workbench: a runtime or the model's own code, and plugins' components."""
     needs = {}
     if kind == GRAPH:
-        needs[GRAPH_REQUIREMENT.module] = GRAPH_REQUIREMENT
+        need = GRAPH_RUNTIMES[graph_runtime]
+        needs[need.module] = need
     else:
         entry = MODELS.get(models.model)
         needs.update({need.module: need for need in entry.spec.requires})
@@ -380,6 +384,6 @@ def _versions(kind: str, requires: Iterable[Requirement]) -> dict[str, str]:
     names = {"pyimgano-core", "pyimgano-workbench", "pyimgano-models", "numpy", "opencv-python"}
     names.update(need.distribution for need in requires)
     if kind == GRAPH:
-        names.update(("onnx", "onnxruntime", "torch"))
+        names.update(("onnx", "torch", *(need.module for need in requires)))
     found = {name: find_distribution_version(name) for name in sorted(names)}
     return {name: version for name, version in found.items() if version is not None}

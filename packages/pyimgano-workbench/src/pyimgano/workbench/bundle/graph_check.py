@@ -15,7 +15,7 @@ from typing import Union
 
 from pyimgano.core.errors import CheckpointError
 
-__all__ = ["STANDARD_DOMAINS", "check_graph"]
+__all__ = ["STANDARD_DOMAINS", "check_graph", "graph_properties"]
 
 STANDARD_DOMAINS = ("", "ai.onnx")
 """Domains of operators that every ONNX runtime knows."""
@@ -23,7 +23,8 @@ STANDARD_DOMAINS = ("", "ai.onnx")
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _MAX_DEPTH = 16
 
-_MODEL_OPSETS, _MODEL_GRAPH, _MODEL_TRAINING, _MODEL_FUNCTIONS = 8, 7, 20, 25
+_MODEL_OPSETS, _MODEL_GRAPH, _MODEL_PROPERTIES, _MODEL_TRAINING, _MODEL_FUNCTIONS = 8, 7, 14, 20, 25
+_PROPERTY_KEY, _PROPERTY_VALUE = 1, 2
 _GRAPH_NODES, _GRAPH_TENSORS, _GRAPH_SPARSE = 1, 5, 15
 _NODE_OPERATOR, _NODE_ATTRIBUTES, _NODE_DOMAIN = 4, 5, 7
 _ATTRIBUTE_TENSORS, _ATTRIBUTE_GRAPHS, _ATTRIBUTE_SPARSE = (5, 10), (6, 11), (22, 23)
@@ -69,6 +70,16 @@ def check_graph(graph: bytes, *, where: str) -> None:
         raise CheckpointError(
             f"the graph needs operators of {strange[0][:80]!r}", where=where, allowed="operators of the ONNX standard"
         )
+
+
+def graph_properties(graph: bytes) -> dict[str, str]:
+    """Return the properties that an ONNX file has of its own, key → value; of a file that :func:`check_graph` took."""
+    found = {}
+    for number, value in _fields(memoryview(graph)):
+        if number == _MODEL_PROPERTIES:
+            parts = dict(_fields(_message(value)))
+            found[_text(parts.get(_PROPERTY_KEY, memoryview(b"")))] = _text(parts.get(_PROPERTY_VALUE, memoryview(b"")))
+    return found
 
 
 def _walk_graph(data: memoryview, found: _Found, depth: int) -> None:

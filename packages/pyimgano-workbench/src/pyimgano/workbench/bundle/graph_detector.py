@@ -1,10 +1,8 @@
-"""A fitted detector that is one ONNX graph: from an image to its score and anomaly map, by onnxruntime alone."""
+"""A fitted detector that is one ONNX graph: from an image to its score and anomaly map, without the model."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,11 +10,12 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 
 from pyimgano.core.cores import usable_cores
 from pyimgano.core.detector import Scores
-from pyimgano.core.errors import CheckpointError, MissingDependencyError, NotCalibratedError, PyimganoError
+from pyimgano.core.errors import CheckpointError, NotCalibratedError, PyimganoError
 from pyimgano.core.files import atomic_open
 from pyimgano.core.images import as_rgb8
 from pyimgano.core.resizing import resize_image
-from pyimgano.workbench.bundle.graph_check import check_graph
+from pyimgano.workbench.bundle.graph_check import check_graph, graph_properties
+from pyimgano.workbench.bundle.graph_runtimes import TensorFacts, open_graph
 from pyimgano.workbench.bundle.names import GRAPH_FILE
 
 if TYPE_CHECKING:
@@ -36,8 +35,8 @@ class GraphDetector:
     and, where it has maps, ``map``, (1, h, w) float32. Images are brought to that size by
     :func:`pyimgano.core.resizing.resize_image`, which the graph's property ``pyimgano.resize`` = ``"area"`` says.
 
-    A single image is computed by all threads, for latency; the images of a batch run beside each other. onnxruntime
-    gives the same bits either way, so that a score does not depend on the batch. Its threads sleep between images.
+    A single image is computed by all threads, for latency; the images of a batch run beside each other under
+    onnxruntime, one after the other under OpenVINO. Either gives the same bits for an image whatever is beside it.
 
     Parameters
     ----------
@@ -45,6 +44,8 @@ class GraphDetector:
         The ONNX file; it need not be trusted (see :func:`~pyimgano.workbench.bundle.graph_check.check_graph`).
     threads : int, optional
         Default: the cores that this process may use.
+    runtime : {"onnxruntime", "openvino"}
+        What computes it, on the CPU.
     name : str, optional
         What errors call the file. Default: its path.
 
@@ -62,13 +63,18 @@ class GraphDetector:
     CheckpointError
         When the file is no such graph.
     MissingDependencyError
-        When onnxruntime is not installed.
+        When the runtime is not installed.
     """
 
     batch_size = 8
 
     def __init__(
-        self, graph: Union[str, os.PathLike[str]], *, threads: Optional[int] = None, name: Optional[str] = None
+        self,
+        graph: Union[str, os.PathLike[str]],
+        *,
+        threads: Optional[int] = None,
+        runtime: str = "onnxruntime",
+        name: Optional[str] = None,
     ) -> None:
         self.where = name or str(graph)
         self.threads = threads or usable_cores()
@@ -77,41 +83,42 @@ class GraphDetector:
         except OSError as error:
             raise CheckpointError(f"cannot read: {error.strerror or error}", where=self.where) from error
         check_graph(self._graph, where=self.where)
-        self._session = _open(self._graph, self.threads, self.where)
+        self._runtime = open_graph(self._graph, runtime, self.threads, where=self.where)
         self.input_size = self._read_interface()
         self._pool: Optional[ThreadPoolExecutor] = None
 
     def _read_interface(self) -> tuple[int, int]:
         """Return the size of the input, once inputs and outputs are those that they must be."""
-        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        shapes = {one.name: (one.type, list(one.shape)) for one in (*inputs, *outputs)}
-        kind, shape = shapes.get(IMAGE, (None, []))
-        size = shape[1:3]
+        inputs, outputs = self._runtime.inputs, self._runtime.outputs
+        facts = {one.name: one for one in (*inputs, *outputs)}
+        image, score, found = (facts.get(name) for name in (IMAGE, SCORE, MAP))
+        size = () if image is None else image.shape[1:3]
         if (
-            [one.name for one in inputs] != [IMAGE]
-            or kind != "tensor(uint8)"
-            or len(shape) != 4
-            or (shape[0], shape[3]) != (1, 3)
+            image is None
+            or len(inputs) != 1
+            or image.type != "uint8"
+            or len(image.shape) != 4
+            or (image.shape[0], image.shape[3]) != (1, 3)
             or not all(type(side) is int and 1 <= side <= MAX_SIDE for side in size)
         ):
-            raise self._refused("inputs", inputs, f"{IMAGE}: tensor(uint8) [1, H, W, 3], H and W at most {MAX_SIDE}")
+            raise self._refused("inputs", inputs, f"{IMAGE}: uint8 [1, H, W, 3], H and W at most {MAX_SIDE}")
         names = [one.name for one in outputs]
-        score, found = shapes.get(SCORE), shapes.get(MAP)
         if (
             sorted(names) not in ([SCORE], [MAP, SCORE])
-            or score != ("tensor(float)", [1])
-            or (found is not None and (found[0] != "tensor(float)" or len(found[1]) != 3 or found[1][0] != 1))
+            or score is None
+            or (score.type, score.shape) != ("float", (1,))
+            or (found is not None and (found.type != "float" or len(found.shape) != 3 or found.shape[0] != 1))
         ):
-            raise self._refused("outputs", outputs, f"{SCORE}: tensor(float) [1]; {MAP}: tensor(float) [1, h, w]")
-        resize = self._session.get_modelmeta().custom_metadata_map.get(RESIZE_KEY)
+            raise self._refused("outputs", outputs, f"{SCORE}: float [1]; {MAP}: float [1, h, w]")
+        resize = graph_properties(self._graph).get(RESIZE_KEY)
         if resize != RESIZE:
             raise CheckpointError(f"the graph's property {RESIZE_KEY} is {resize!r}", where=self.where, allowed=RESIZE)
         self.makes_maps = MAP in names
         self._outputs = [SCORE, MAP] if self.makes_maps else [SCORE]
         return int(size[0]), int(size[1])
 
-    def _refused(self, what: str, found: Sequence[Any], allowed: str) -> CheckpointError:
-        shown = "; ".join(f"{one.name}: {one.type} {list(one.shape)}" for one in found)
+    def _refused(self, what: str, found: Sequence[TensorFacts], allowed: str) -> CheckpointError:
+        shown = "; ".join(map(str, found))
         return CheckpointError(f"the graph's {what} are {shown[:300]}", where=self.where, allowed=allowed)
 
     # -- as every detector ---------------------------------------------------------------------------------------
@@ -143,16 +150,14 @@ class GraphDetector:
         return Scores(scores, np.concatenate(found) if found else None)
 
     def _run(self, images: Sequence[np.ndarray]) -> Iterator[list[np.ndarray]]:
-        if len(images) <= 1 or self.threads == 1:
+        if len(images) <= 1 or self.threads == 1 or not self._runtime.concurrent:
             return map(self._run_one, images)
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self.threads, "pyimgano-graph")
         return self._pool.map(self._run_one, images)
 
     def _run_one(self, image: np.ndarray) -> list[np.ndarray]:
-        with _told(self.where):
-            outputs: list[np.ndarray] = self._session.run(self._outputs, {IMAGE: image[None]})
-        return outputs
+        return self._runtime.run(self._outputs, IMAGE, image[None])
 
     def decision_function(self, X: Sequence[Any]) -> np.ndarray:
         """Return the anomaly scores of images: (N,) float64, higher is more anomalous."""
@@ -183,38 +188,3 @@ class GraphDetector:
         Path(directory).mkdir(parents=True, exist_ok=True)
         with atomic_open(Path(directory) / GRAPH_FILE, "wb") as stream:
             stream.write(self._graph)
-
-
-def _open(graph: bytes, threads: int, where: str) -> Any:
-    """Return an onnxruntime session; its threads sleep between images rather than spin."""
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"a graph needs 'onnxruntime': {error}", where=where, hint='pip install "pyimgano-workbench[onnx]"'
-        ) from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 4  # a graph that fails is told by its error
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    with _told(where):
-        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-
-
-@contextlib.contextmanager
-def _told(where: str) -> Iterator[None]:
-    """Turn what onnxruntime raises, in exceptions of its own that share no base, into an error that names the graph."""
-    try:
-        yield
-    except (RuntimeError, ValueError, TypeError) as error:
-        raise _failed(error, where) from error
-    except Exception as error:
-        if not type(error).__module__.startswith("onnxruntime"):
-            raise
-        raise _failed(error, where) from error
-
-
-def _failed(error: Exception, where: str) -> CheckpointError:
-    text = re.sub(r"\s+", " ", str(error)).strip()
-    return CheckpointError(f"onnxruntime cannot run the graph: {text[:300]}", where=where)

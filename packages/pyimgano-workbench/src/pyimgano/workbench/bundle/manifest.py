@@ -12,16 +12,13 @@ from pyimgano.core.plugins import installed
 from pyimgano.core.specs import Requirement
 from pyimgano.workbench.bundle.names import BUNDLE_JSON, CALIBRATION_CARD, MANIFEST, check_names
 
-__all__ = ["FORMAT", "GRAPH", "GRAPH_REQUIREMENT", "MANIFEST_SCHEMA", "STATE", "FileFacts", "Manifest"]
+__all__ = ["FORMAT", "GRAPH", "MANIFEST_SCHEMA", "STATE", "FileFacts", "Manifest"]
 
 MANIFEST_SCHEMA = 1
 FORMAT = "pyimgano-bundle"
 GRAPH, STATE = "graph", "state"
 KINDS = (GRAPH, STATE)
 PRECISIONS = ("fp32", "fp16", "int8")
-
-GRAPH_REQUIREMENT = Requirement("onnxruntime", "pyimgano-workbench", "onnx")
-"""What a bundle of graphs needs beside the workbench."""
 
 MAX_FILE = 4 << 30
 MAX_TOTAL = 16 << 30
@@ -77,6 +74,11 @@ class Manifest:
     def missing(self) -> tuple[Requirement, ...]:
         """What it needs and is not installed."""
         return tuple(need for need in self.requires if not installed(need.module))
+
+    @property
+    def graph_runtime(self) -> str:
+        """Which of :data:`~pyimgano.workbench.bundle.graph_runtimes.GRAPH_RUNTIMES` its graphs were compared under."""
+        return "openvino" if any(need.module == "openvino" for need in self.requires) else "onnxruntime"
 
     def require_installed(self, *, where: str) -> None:
         """Refuse a bundle that cannot run here.

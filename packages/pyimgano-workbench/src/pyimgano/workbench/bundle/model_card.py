@@ -34,6 +34,7 @@ def write_model_card(
     bundle: Path,
     run: RunDirectory,
     kind: str,
+    graph_runtime: str,
     precision: str,
     parity: Sequence[CategoryParity],
     cards: Mapping[str, CalibrationCard],
@@ -50,7 +51,7 @@ def write_model_card(
         f"| model | `{_plain(config['model'])}` `{_plain(dumps_json(config['params']))}` |",
         f"| source run | `{_plain(run.name)}`, finished {_plain(report.get('finished', 'at an unknown time'))} |",
         f"| recipe, seed | {_plain(report.get('recipe', '-'))}, {_plain(report.get('seed', '-'))} |",
-        f"| runs as | {_runtime(kind, precision)} |",
+        f"| runs as | {_runtime(kind, graph_runtime, precision)} |",
         "",
     ]
     tested = {entry["name"]: entry for entry in report.get("categories", ())}
@@ -104,9 +105,9 @@ def _count(tested: Mapping[str, Any], key: str) -> str:
     return str(tested.get(key, "-"))
 
 
-def _runtime(kind: str, precision: str) -> str:
+def _runtime(kind: str, graph_runtime: str, precision: str) -> str:
     if kind == GRAPH:
-        return f"an ONNX graph for each category, {precision}; needs onnxruntime, not torch"
+        return f"an ONNX graph for each category, {precision}; needs {graph_runtime}, not torch"
     return "the model's own code, on the state that it saved; see `requires` in `manifest.json`"
 
 

@@ -75,7 +75,8 @@ class BundleModels(ArtifactModels):
         from pyimgano.workbench.bundle.graph_detector import GraphDetector
 
         name = (folder / GRAPH_FILE).relative_to(self.contents.folder).as_posix()
-        graph = GraphDetector(folder / GRAPH_FILE, name=f"{self.contents.path}: {name}")
+        runtime = self.contents.manifest.graph_runtime
+        graph = GraphDetector(folder / GRAPH_FILE, runtime=runtime, name=f"{self.contents.path}: {name}")
         if all(path.is_file() for path in folder.iterdir()):
             return graph
         from pyimgano.workbench.pipeline import with_surroundings

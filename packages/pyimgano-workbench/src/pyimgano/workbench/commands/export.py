@@ -24,8 +24,8 @@ def export(
     runtime: str = typer.Option(
         "auto",
         "--runtime",
-        help="onnx: a graph for onnxruntime alone; torch: what the run saved, for the model's own code. "
-        "Default: a graph, where the model has one.",
+        help="onnx, openvino: a graph for onnxruntime or OpenVINO alone; torch: what the run saved, for the model's "
+        "own code. Default: onnx, where the model has a graph.",
     ),
     precision: str = typer.Option(
         "fp32", "--precision", help="Of the convolutions of graphs: fp32, fp16, or int8 (calibrated on good images)."
