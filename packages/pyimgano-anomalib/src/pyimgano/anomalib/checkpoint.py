@@ -27,8 +27,8 @@ class AnomalibCheckpoint(BaseDetector):
 
     It is fitted already: :meth:`fit` opens the file, reads the good images and scores one of them, to find out early
     what would fail later, and learns nothing. Scores and maps are raw: anomalib's normalisation, which clamps them, and
-    its thresholds are bypassed, also within exported graphs. A saved detector holds all it needs; the file is not asked
-    for again.
+    its thresholds are bypassed, also within exported graphs; of OpenVINO's, where the normalisation is folded into the
+    weights, its limits are. A saved detector holds all it needs; the file is not asked for again.
 
     Parameters
     ----------

@@ -121,7 +121,7 @@ def _onnx() -> tuple[Any, Any]:
 
 
 class OpenVinoCheckpoint:
-    """A graph of ``anomalib export --export_type openvino``, with raw outputs.
+    """A graph of ``anomalib export --export_type openvino``, with outputs before the limits to [0, 1].
 
     Parameters
     ----------
@@ -196,11 +196,20 @@ class OpenVinoCheckpoint:
 
 
 def _raw_output(output: Any, name: str) -> Any:
-    """Return what an output was before anomalib's post-processor normalised it; see ``onnx_graph``."""
+    """Return what an output was before anomalib's post-processor limited it; see ``onnx_graph``.
+
+    OpenVINO folds the normalisation before the limits, a factor and a summand, into the network's own weights, from
+    where it cannot be taken back: what is returned may be ``a · raw + b`` with a > 0.
+    """
     source = output.get_node().input(0).get_source_output()
     node = source.get_node()
     if node.get_type_name() == "Select" and node.input(0).get_source_output().get_node().get_type_name() == "Constant":
         return node.input(2).get_source_output()
+    if node.get_type_name() == "Clamp":
+        limits = node.get_attributes()
+        inner = node.input(0).get_source_output()
+        if (limits["min"], limits["max"]) == (0.0, 1.0) and inner.get_node().get_type_name() == "Add":
+            return inner
     if node.get_type_name() in ("Clamp", "Minimum", "Maximum"):
         raise CheckpointError(
             f"its output {name!r} is limited, so that raw scores cannot be told from it",
