@@ -1,0 +1,120 @@
+"""Recipes and commands of a plugin, checked as their users meet them: through the installed command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Optional
+
+from pyimgano.core.files import dump_json
+from pyimgano.core.images import write_png
+from pyimgano.core.plugins import PluginRecord, installed, resolve
+from pyimgano.core.registry import MODELS
+from pyimgano.core.specs import RecipeSpec
+from pyimgano.core.testing._images import make_check_images
+from pyimgano.core.testing._recipe_checks import check_recipe
+from pyimgano.core.testing._results import NotChecked
+
+__all__ = ["check_command", "check_presets", "check_recipe_run"]
+
+
+def _pyimgano(*arguments: str, folder: Optional[Path] = None) -> subprocess.CompletedProcess[str]:
+    """Run the installed command line in a process of its own."""
+    if not installed("pyimgano.cli"):
+        raise NotChecked("needs the command line", "pip install pyimgano-cli")
+    return subprocess.run(
+        [sys.executable, "-m", "pyimgano.cli", *arguments],
+        cwd=folder,
+        env={**os.environ, "COLUMNS": "100", "NO_COLOR": "1"},
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+    )
+
+
+def check_command(record: PluginRecord) -> None:
+    """A command is imported, has its name to itself, and shows a help that says what it does."""
+    entry = record.entry
+    told = _pyimgano("plugins", "info", entry.distribution, "--json")
+    assert told.returncode == 0, told.stderr.strip()
+    found = [one for one in json.loads(told.stdout) if (one["group"], one["name"]) == (entry.group, entry.name)]
+    assert found, f"pyimgano plugins info {entry.distribution} does not know it"
+    assert found[0]["status"] == "ok", f"{found[0]['status']}: {found[0]['message']} ({found[0]['hint']})"
+    shown = _pyimgano(entry.name, "--help")
+    assert shown.returncode == 0, f"--help ended with {shown.returncode}: {shown.stderr.strip()}"
+    target = resolve(entry.value)
+    info = getattr(target, "info", None)  # a typer.Typer
+    texts = [getattr(info, "help", None), getattr(target, "__doc__", None) if info is None else None]
+    callback = getattr(getattr(target, "registered_callback", None), "callback", None)
+    texts.append(getattr(callback, "__doc__", None))
+    assert any(isinstance(text, str) and text.strip() for text in texts), "it has no docstring, so its help is empty"
+
+
+def check_presets(spec: RecipeSpec) -> None:
+    """Every preset that the spec lists is defined by the recipe."""
+    defined: Mapping[str, Any] = getattr(_recipe(spec), "presets", {})
+    missing = [preset for preset in spec.presets if preset not in defined]
+    assert not missing, f"the spec lists {', '.join(missing)}; the recipe defines {', '.join(defined) or 'none'}"
+
+
+def _recipe(spec: RecipeSpec) -> Any:
+    from pyimgano.core.errors import PluginError
+
+    try:
+        return resolve(spec.factory, requires=spec.requires, where=spec.key)
+    except PluginError as error:
+        raise NotChecked("its factory does not resolve, see check_factory") from error
+
+
+def check_recipe_run(spec: RecipeSpec, distribution: str) -> None:
+    """``pyimgano train`` with its default preset leaves a run directory in order, and does so twice, byte for byte."""
+    if not installed("pyimgano.workbench"):
+        raise NotChecked("needs `pyimgano train`", "pip install pyimgano-workbench")
+    config: dict[str, Any] = {
+        "recipe": spec.key,
+        "dataset": {"root": "images"},
+        "calibration": {"alpha": 0.2},
+        **_model(spec, distribution),
+    }
+
+    def run(output: Path) -> Path:
+        images = make_check_images(train=24, good=8, defective=6)
+        folders = {"train/good": images.train, "test/good": images.good, "test/square": images.defective}
+        for name, members in folders.items():
+            folder = output / "images" / name
+            folder.mkdir(parents=True)
+            for index, image in enumerate(members):
+                write_png(image, folder / f"{index:02}.png")
+        dump_json({**config, "output": {"dir": "runs"}}, output / "run.json")
+        done = _pyimgano("train", "--config", "run.json", folder=output)
+        assert done.returncode == 0, f"pyimgano train ended with {done.returncode}: {_end(done.stderr)}"
+        found = [path for path in (output / "runs").iterdir() if path.is_dir()]
+        assert len(found) == 1, f"the recipe left {len(found)} folders in output.dir"
+        return found[0]
+
+    check_recipe(run)
+
+
+def _end(text: str) -> str:
+    """Return the message of a command: from its last ``error:`` on, or its last lines."""
+    start = text.rfind("error: ")
+    return text[start:].strip() if start >= 0 else "\n".join(text.strip().splitlines()[-8:])
+
+
+def _model(spec: RecipeSpec, distribution: str) -> dict[str, Any]:
+    """Return what a config must say of the model: nothing where the default preset does."""
+    presets: Mapping[str, Mapping[str, Any]] = getattr(_recipe(spec), "presets", {})
+    default = presets.get(spec.presets[0], {}) if spec.presets else {}
+    if default.get("model", {}).get("name"):
+        return {}
+    ready = [entry for entry in MODELS.entries() if not entry.missing]
+    own = [entry.spec.key for entry in ready if entry.distribution == distribution]
+    known = [entry.spec.key for entry in ready if entry.spec.key == "pixel-gaussian"]
+    if not own + known:
+        raise NotChecked("its default preset names no model, and there is none at hand", "pip install pyimgano-models")
+    return {"model": {"name": (own + known)[0]}}

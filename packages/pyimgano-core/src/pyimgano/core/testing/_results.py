@@ -1,0 +1,107 @@
+"""What a check of an installed plugin found: the rule, whether it is kept, and how to mend it where it is not."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from typing import Any, Callable, Optional
+
+from pyimgano.core.errors import MissingDependencyError, WeightsError
+from pyimgano.core.testing._remedies import REMEDIES
+
+__all__ = ["CheckResult", "NotChecked", "PluginCase"]
+
+
+class NotChecked(Exception):
+    """A rule cannot be checked here: something is not installed, or there is nothing to check it with.
+
+    Parameters
+    ----------
+    message : str
+        Why.
+    hint : str, optional
+        What to type so that it can be.
+    """
+
+    def __init__(self, message: str, hint: Optional[str] = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What became of one rule.
+
+    Attributes
+    ----------
+    subject : str
+        What was checked, e.g. ``"model acme-mean-colour"``.
+    check : str
+        Name of the rule, e.g. ``"check_save_and_load"``.
+    rule : str
+        The rule in a sentence.
+    status : {"ok", "failed", "not-checked"}
+        ``"not-checked"`` where something is not installed, or a rule that this one builds on is broken.
+    message : str or None
+        What is wrong, or why it was not checked.
+    remedy : str or None
+        How to mend it.
+    """
+
+    subject: str
+    check: str
+    rule: str
+    status: str
+    message: Optional[str] = None
+    remedy: Optional[str] = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as a JSON-friendly mapping."""
+        return dict(vars(self))
+
+
+@dataclass(frozen=True)
+class PluginCase:
+    """One rule and what it is asked of.
+
+    Attributes
+    ----------
+    subject, check : str
+        See :class:`CheckResult`.
+    rule : str
+        The rule in a sentence.
+    run : callable
+        Raises ``AssertionError`` (or anything else) when the rule is broken, :class:`NotChecked` when it cannot tell.
+    """
+
+    subject: str
+    check: str
+    rule: str
+    run: Callable[[], None]
+
+    @classmethod
+    def of(cls, subject: str, check: Callable[..., Any], *arguments: Any) -> PluginCase:
+        """Return the case of a check function, whose name and first line of documentation say what the rule is."""
+        rule = " ".join((inspect.getdoc(check) or check.__name__).split("\n\n")[0].split())
+        return cls(subject, check.__name__, rule, lambda: check(*arguments))
+
+    def result(self) -> CheckResult:
+        """Run the check and return what it found; nothing is raised."""
+        try:
+            self.run()
+        except NotChecked as reason:
+            return self._result("not-checked", reason.message, reason.hint)
+        except (MissingDependencyError, WeightsError) as error:  # of an extra, or to be fetched first
+            return self._result("not-checked", _located(error), error.hint)
+        except (Exception, SystemExit) as error:  # a stranger's code may raise anything; each rule gets its verdict
+            kind = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
+            return self._result("failed", f"{kind}{error}", REMEDIES.get(self.check))
+        return self._result("ok")
+
+    def _result(self, status: str, message: Optional[str] = None, remedy: Optional[str] = None) -> CheckResult:
+        return CheckResult(self.subject, self.check, self.rule, status, message, remedy)
+
+
+def _located(error: MissingDependencyError | WeightsError) -> str:
+    return f"{error.where}: {error.message}" if error.where else error.message
