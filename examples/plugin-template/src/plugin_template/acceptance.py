@@ -11,7 +11,9 @@ from pyimgano.core.parameters import require
 from pyimgano.workbench.stages import (
     calibrate_category,
     evaluate_category,
+    finished_report,
     fit_category,
+    learn_postprocess,
     prepare_data,
     write_artifacts,
 )
@@ -53,15 +55,20 @@ class Acceptance:
         self.max_overkill = max_overkill
 
     def run(self, config: RunConfig, run: RunDirectory) -> None:
-        """Carry out ``config`` and leave every artifact in ``run``."""
+        """Carry out ``config`` and leave every artifact in ``run``; an interrupted run goes on where it was."""
         data = prepare_data(config, run.progress)
         run.plan([part.name for part in data.categories])
         reports = []
         for part in data.categories:
-            fitted = fit_category(config, part, run.category(part.name), run.progress)
-            card = calibrate_category(config, part, fitted.detector, run.progress)
-            reports.append(evaluate_category(config, part, fitted, card, run))
-        verdicts = {report["name"]: self._verdict(report["metrics"]) for report in reports}
+            folder = run.category(part.name)
+            if folder.complete:
+                reports.append(finished_report(part, folder))
+                continue
+            fitted = fit_category(config, part, folder, run.progress)
+            maps = learn_postprocess(config, part, fitted.detector, run)
+            card = calibrate_category(config, part, fitted.detector, run.progress, processing=maps)
+            reports.append(evaluate_category(config, part, fitted, card, run, processing=maps))
+        verdicts = {report["category"]: self._verdict(report["metrics"]) for report in reports}
         dump_json({"schema_version": 1, "categories": verdicts}, run.artifact("acceptance.json"))
         run.finish(write_artifacts(config, data, reports, run))
 

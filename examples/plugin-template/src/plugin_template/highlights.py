@@ -5,9 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-
 from pyimgano.core.parameters import require
-from pyimgano.workbench.preprocess import Stateless
+from pyimgano.workbench.preprocess.preprocessing import Stateless
 
 __all__ = ["Highlights"]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, Optional
 
 import numpy as np
-
 from pyimgano.core.batching import ImageBatches
 from pyimgano.core.detector import BaseDetector
 from pyimgano.core.parameters import require

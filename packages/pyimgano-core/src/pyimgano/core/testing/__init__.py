@@ -1,4 +1,4 @@
-"""The contract kit: prove in one line that a detector, a recipe, a reader, a component or a whole plugin keeps the contract.
+"""The contract kit: prove in one line that a detector, a recipe or a whole plugin keeps the contract.
 
 Without pytest::
 

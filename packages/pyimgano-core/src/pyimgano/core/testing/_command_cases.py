@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -91,8 +92,9 @@ def check_recipe_run(spec: RecipeSpec, distribution: str) -> None:
             for index, image in enumerate(members):
                 write_png(image, folder / f"{index:02}.png")
         dump_json({**config, "output": {"dir": "runs"}}, output / "run.json")
-        done = _pyimgano("train", "--config", "run.json", folder=output)
-        assert done.returncode == 0, f"pyimgano train ended with {done.returncode}: {_end(done.stderr)}"
+        done = _pyimgano("--debug", "train", "--config", "run.json", folder=output)
+        told = _end(done.stderr, re.split(r"[.:]", spec.factory)[0])
+        assert done.returncode == 0, f"pyimgano train ended with {done.returncode}: {told}"
         found = [path for path in (output / "runs").iterdir() if path.is_dir()]
         assert len(found) == 1, f"the recipe left {len(found)} folders in output.dir"
         return found[0]
@@ -100,10 +102,12 @@ def check_recipe_run(spec: RecipeSpec, distribution: str) -> None:
     check_recipe(run)
 
 
-def _end(text: str) -> str:
-    """Return the message of a command: from its last ``error:`` on, or its last lines."""
-    start = text.rfind("error: ")
-    return text[start:].strip() if start >= 0 else "\n".join(text.strip().splitlines()[-8:])
+def _end(text: str, package: str) -> str:
+    """Return the message of a command that failed, and the last line of the plugin's own code on the way to it."""
+    start = text.rfind("\nerror: ") + 1
+    frames = [line.strip() for line in text.splitlines() if line.startswith('  File "')]
+    own = [frame for frame in frames if f"{os.sep}{package}{os.sep}" in frame]
+    return "\n".join([text[start:].strip() or "no message", *own[-1:]])
 
 
 def _model(spec: RecipeSpec, distribution: str) -> dict[str, Any]:

@@ -31,7 +31,9 @@ def check_features(factory: Factory) -> None:
     )
     if extracts:
         ready = [made.prepare(image) for image in images]
-        assert ready[0].shape == (*made.input_size, 3), f"prepare gives {ready[0].shape}, input_size is {made.input_size}"
+        assert ready[0].shape == (*made.input_size, 3), (
+            f"prepare gives {ready[0].shape}, input_size is {made.input_size}"
+        )
         assert (made.prepare(ready[0]) == ready[0]).all(), "prepare(prepare(image)) differs from prepare(image)"
         found, alone = made.extract(ready), made.extract(ready[1:2])
         assert set(found) == set(made.layers), f"extract gives {sorted(found)}, layers says {made.layers}"
@@ -65,7 +67,9 @@ def check_augmentation(factory: Factory) -> None:
         assert first.shape == image.shape and first.dtype == np.uint8, f"gives {first.dtype} {first.shape}"
         assert (image == before).all(), "changes the image that it is given"
         assert (first == again).all(), "the same rng gives another image: chance comes from elsewhere"
-        assert moved is not None and moved.shape == mask.shape and moved.dtype == bool, "the mask is lost or no (H, W) bool"
+        assert moved is not None and moved.shape == mask.shape and moved.dtype == bool, (
+            "the mask is lost or no (H, W) bool"
+        )
         assert made.geometric or (moved == mask).all(), "the mask moved, and geometric is False"
         assert made(image, generator(0, "kit"))[1] is None, "without a mask, the second value must be None"
     try:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import inspect
 import sys
+import traceback
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any, Callable, Optional
 
 from pyimgano.core.contracts import Finetunable
+from pyimgano.core.errors import MissingDependencyError, PluginError
 from pyimgano.core.parameters import check_parameters, describe_parameters
-from pyimgano.core.plugins import GROUPS, PluginRecord, resolve
+from pyimgano.core.plugins import GROUPS, PluginRecord, installed, resolve
 from pyimgano.core.registry import COMPONENTS, DATASETS, MODELS, RECIPES, Registry
 from pyimgano.core.specs import ComponentSpec, DatasetSpec, ModelSpec, RecipeSpec, Spec
 from pyimgano.core.testing._command_cases import check_command, check_presets, check_recipe_run
@@ -23,7 +25,9 @@ from pyimgano.core.testing._results import CheckResult, NotChecked, PluginCase
 
 __all__ = ["parametrize_with_plugin_checks", "plugin_cases", "run_plugin_checks"]
 
-REGISTRIES: dict[str, Registry[Any]] = {registry.group: registry for registry in (MODELS, RECIPES, DATASETS, COMPONENTS)}
+REGISTRIES: dict[str, Registry[Any]] = {
+    registry.group: registry for registry in (MODELS, RECIPES, DATASETS, COMPONENTS)
+}
 NOUNS = {ModelSpec: "model", RecipeSpec: "recipe", DatasetSpec: "dataset", ComponentSpec: "component"}
 
 Params = Mapping[str, Mapping[str, Any]]
@@ -54,12 +58,12 @@ class _Offered:
         ]
         if missing and isinstance(self.spec, ComponentSpec):
             given = " ".join(f"--set {self.spec.key}.{name}=…" for name in missing)
-            raise NotChecked(f"it cannot be made without {', '.join(missing)}", f"add {given} to `pyimgano plugins check`")
+            raise NotChecked(
+                f"it cannot be made without {', '.join(missing)}", f"add {given} to `pyimgano plugins check`"
+            )
         return lambda **more: target(**{**self.params, **more})
 
     def _resolved(self) -> Any:
-        from pyimgano.core.errors import MissingDependencyError, PluginError
-
         try:
             return self.target
         except MissingDependencyError as error:
@@ -106,7 +110,9 @@ def check_names_are_free(record: PluginRecord) -> None:
     """No name belongs to somebody else."""
     registry = REGISTRIES[record.entry.group]
     known = next((found for found in registry.records() if found.entry == record.entry), record)
-    assert not known.conflicts, f"{known.message}; what loses its name can only be reached as {known.entry.distribution}:NAME"
+    assert not known.conflicts, (
+        f"{known.message}; what loses its name can only be reached as {known.entry.distribution}:NAME"
+    )
 
 
 def check_spec(offered: _Offered) -> None:
@@ -117,14 +123,13 @@ def check_spec(offered: _Offered) -> None:
 
 def check_factory(offered: _Offered) -> None:
     """The factory is found where the spec says, can be called, and names each of its parameters."""
-    from pyimgano.core.errors import MissingDependencyError
-    from pyimgano.core.plugins import installed
-
     if all(installed(requirement.module) for requirement in offered.spec.requires):
         try:
             target = offered.target
         except MissingDependencyError as error:
             raise AssertionError(f"{error.message}, and `requires` does not say so") from error
+        except PluginError as error:
+            raise AssertionError(_told(error.__cause__ or error)) from error
     else:
         target = offered.target  # raises MissingDependencyError: not checked
     assert callable(target), f"{offered.spec.factory} is a {type(target).__name__}, and not callable"
@@ -135,6 +140,13 @@ def check_factory(offered: _Offered) -> None:
         )
     if offered.params:
         check_parameters(target, offered.params, where=offered.spec.key)
+
+
+def _told(error: BaseException) -> str:
+    """Return an error and the line that raised it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {error}{place}"
 
 
 def check_default_parameters(model: _Model) -> None:
@@ -232,7 +244,9 @@ def _model_cases(subject: str, model: _Model) -> Iterator[PluginCase]:
             yield asked(step, lambda: model.make, lambda: model.subject.images)
 
 
-def run_plugin_checks(distribution: str, *, params: Optional[Params] = None, only: tuple[str, ...] = ()) -> Iterator[CheckResult]:
+def run_plugin_checks(
+    distribution: str, *, params: Optional[Params] = None, only: tuple[str, ...] = ()
+) -> Iterator[CheckResult]:
     """Check everything that an installed distribution offers, and yield what was found, one rule at a time.
 
     Parameters
