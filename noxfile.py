@@ -25,6 +25,7 @@ PLUGINS = sorted(path.parent for path in Path("tests/plugins").glob("*/pyproject
 
 # The floors are what `minimums` runs.
 TEST_TOOLS = [
+    "hatchling>=1.27",  # builds the plugin that `pyimgano plugins new` makes
     "hypothesis>=6.100",
     "jsonschema>=4.18",
     "playwright>=1.49",  # drives the Chromium that is installed; the first with wheels for 3.9 to 3.13

@@ -1,7 +1,8 @@
 """A plugin to start from: the distribution under ``examples/plugin-template``, under a name of the user's own.
 
-The template's files lie in ``plugin_template.json`` (path → lines), which ``tools/write_plugin_template.py`` writes from
-the example: as files of their own they would be modules of this package, with tests and imports that it must not have.
+The template's files lie in ``plugin_template.json`` (path → lines), written from the example by
+``tools/write_plugin_template.py``: as files they would be modules of this package, with tests and imports that it must
+not have.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ def _check_name(name: str) -> None:
     first_party = {"pyimgano"} | {distribution for entries in FIRST_PARTY.values() for distribution, _, _ in entries}
     if name in first_party:
         raise ConfigError(
-            "is a package of pyimgano itself", where=repr(name), hint=f"for example: acme-{name[9:] or 'check'}"
+            "is a package of pyimgano itself", where=repr(name), hint="for example: bolt-check"
         )
     if name in find_commands().owners:
         owner = find_commands().owners[name].distribution

@@ -58,9 +58,14 @@ def check_command(record: PluginRecord) -> None:
 
 def check_presets(spec: RecipeSpec) -> None:
     """Every preset that the spec lists is defined by the recipe."""
-    defined: Mapping[str, Any] = getattr(_recipe(spec), "presets", {})
-    missing = [preset for preset in spec.presets if preset not in defined]
+    missing = _undefined_presets(spec)
+    defined = getattr(_recipe(spec), "presets", {})
     assert not missing, f"the spec lists {', '.join(missing)}; the recipe defines {', '.join(defined) or 'none'}"
+
+
+def _undefined_presets(spec: RecipeSpec) -> list[str]:
+    defined: Mapping[str, Any] = getattr(_recipe(spec), "presets", {})
+    return [preset for preset in spec.presets if preset not in defined]
 
 
 def _recipe(spec: RecipeSpec) -> Any:
@@ -76,9 +81,11 @@ def check_recipe_run(spec: RecipeSpec, distribution: str) -> None:
     """``pyimgano train`` with its default preset leaves a run directory in order, and does so twice, byte for byte."""
     if not installed("pyimgano.workbench"):
         raise NotChecked("needs `pyimgano train`", "pip install pyimgano-workbench")
+    if _undefined_presets(spec):
+        raise NotChecked("it has no presets to run with, see check_presets")
     config: dict[str, Any] = {
         "recipe": spec.key,
-        "dataset": {"root": "images"},
+        "dataset": {"root": "images", "format": "folder"},
         "calibration": {"alpha": 0.2},
         **_model(spec, distribution),
     }

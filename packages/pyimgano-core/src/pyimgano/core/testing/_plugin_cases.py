@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any, Callable, Optional
 
 from pyimgano.core.contracts import Finetunable
-from pyimgano.core.errors import MissingDependencyError, PluginError
+from pyimgano.core.errors import MissingDependencyError, ParameterError, PluginError
 from pyimgano.core.parameters import check_parameters, describe_parameters
 from pyimgano.core.plugins import GROUPS, PluginRecord, installed, resolve
 from pyimgano.core.registry import COMPONENTS, DATASETS, MODELS, RECIPES, Registry
@@ -51,16 +51,19 @@ class _Offered:
         target = self._resolved()
         if not callable(target):
             raise NotChecked("its factory is not callable, see check_factory")
+        if self.params:
+            try:
+                check_parameters(target, self.params, where=self.spec.key)
+            except ParameterError as error:
+                raise NotChecked("its parameters do not fit, see check_factory") from error
         missing = [
             name
             for name, parameter in describe_parameters(target).items()
             if parameter["required"] and name not in self.params
         ]
         if missing and isinstance(self.spec, ComponentSpec):
-            given = " ".join(f"--set {self.spec.key}.{name}=…" for name in missing)
-            raise NotChecked(
-                f"it cannot be made without {', '.join(missing)}", f"add {given} to `pyimgano plugins check`"
-            )
+            given = " ".join(f"--set {self.spec.key}.{name}=VALUE" for name in missing)
+            raise NotChecked(f"it cannot be made without {', '.join(missing)}", f"pyimgano plugins check DIST {given}")
         return lambda **more: target(**{**self.params, **more})
 
     def _resolved(self) -> Any:
@@ -89,7 +92,7 @@ class _Model(_Offered):
         """Nothing; raises :class:`NotChecked` when the model cannot be made."""
         try:
             check_default_parameters(self)
-        except (AssertionError, NotChecked) as error:
+        except AssertionError as error:
             raise NotChecked(f"the model cannot be made: {error}") from error
 
 
@@ -111,7 +114,7 @@ def check_names_are_free(record: PluginRecord) -> None:
     registry = REGISTRIES[record.entry.group]
     known = next((found for found in registry.records() if found.entry == record.entry), record)
     assert not known.conflicts, (
-        f"{known.message}; what loses its name can only be reached as {known.entry.distribution}:NAME"
+        f"{known.message}; it can only be reached as {known.entry.distribution}:NAME"
     )
 
 
@@ -132,6 +135,9 @@ def check_factory(offered: _Offered) -> None:
             raise AssertionError(_told(error.__cause__ or error)) from error
     else:
         target = offered.target  # raises MissingDependencyError: not checked
+    if isinstance(offered.spec, RecipeSpec):
+        assert callable(getattr(target, "run", None)), f"{offered.spec.factory} has no method run"
+        return
     assert callable(target), f"{offered.spec.factory} is a {type(target).__name__}, and not callable"
     if isinstance(offered.spec, (ModelSpec, ComponentSpec)):
         kinds = [parameter.kind for parameter in inspect.signature(target).parameters.values()]
@@ -244,22 +250,16 @@ def _model_cases(subject: str, model: _Model) -> Iterator[PluginCase]:
             yield asked(step, lambda: model.make, lambda: model.subject.images)
 
 
-def run_plugin_checks(
-    distribution: str, *, params: Optional[Params] = None, only: tuple[str, ...] = ()
-) -> Iterator[CheckResult]:
+def run_plugin_checks(distribution: str, *, params: Optional[Params] = None) -> Iterator[CheckResult]:
     """Check everything that an installed distribution offers, and yield what was found, one rule at a time.
 
     Parameters
     ----------
     distribution, params
         See :func:`plugin_cases`.
-    only : tuple of str
-        Keys of specs and names of commands: check only these.
     """
-    chosen = set(only)
     for case in plugin_cases(distribution, params=params):
-        if not chosen or case.subject.partition(" ")[2] in chosen:
-            yield case.result()
+        yield case.result()
 
 
 def parametrize_with_plugin_checks(distribution: str, *, params: Optional[Params] = None) -> Any:
