@@ -192,6 +192,12 @@ def wheels_all(session: nox.Session) -> None:
         session.run("pyimgano", "models", "list", env=env)
         session.run("pyimgano", "doctor", env=env)
         session.run("pyimgano", "demo", env=env)
+        # A plugin as its author begins it: made by the installed command, installed, tested, checked.
+        session.run("pyimgano", "plugins", "new", "bolt-check", env=env)
+        plugin = str(Path(elsewhere, "bolt-check"))
+        session.install("--find-links", str(ROOT / DIST), f"{plugin}[test]")
+        session.run("pytest", "-q", plugin, env=env)
+        session.run("pyimgano", "plugins", "check", "bolt-check", env=env)
         session.chdir(ROOT)  # Windows does not remove the folder that a process stands in
 
 
