@@ -1,6 +1,7 @@
 """The plugin that ``pyimgano plugins new`` makes: built, installed into an environment of its own, and used.
 
-Takes 20 s, and 8 s without what is marked ``long``: the kit runs the recipe in processes. The environment is a fresh one that sees the packages of this one; the plugin alone is installed into it.
+Takes 20 s, and 8 s without what is marked ``long``: the kit runs the recipe in processes. The environment is a
+fresh one that sees the packages of this one; the plugin alone is installed into it.
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import sysconfig
 import venv
 import zipfile

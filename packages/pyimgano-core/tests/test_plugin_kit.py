@@ -71,7 +71,9 @@ class Picky(MeanImage):
 def checked(plug_in):
     """Return ``checked(specs, more="", group="models", **modules)``: check → result of a plugin with these specs."""
 
-    def check(specs: str, *, more: str = "", group: str = "models", params: Any = None, **modules: str) -> dict[str, Any]:
+    def check(
+        specs: str, *, more: str = "", group: str = "models", params: Any = None, **modules: str
+    ) -> dict[str, Any]:
         sources = {"stranger_specs": SPECS.format(specs=specs, more=more), "stranger_models": MODEL, **modules}
         plug_in("stranger", {f"pyimgano.{group}": {"x": "stranger_specs:SPECS"}}, sources)
         return {result.check: result for result in run_plugin_checks("stranger", params=params)}
@@ -410,7 +412,7 @@ def test_pytest_has_one_case_per_rule_that_tells_how_to_mend_it(checked):
     found = cases("stranger")
     assert len(found) == len(list(plugin_cases("stranger")))
     found["model-stranger-model-check_fit_returns_self"]()
-    with pytest.raises(AssertionError, match="scores otherwise\n\nrule: .*\nhow to mend it: _get_state"):
+    with pytest.raises(AssertionError, match=r"scores otherwise\n\nrule: .*\nhow to mend it: _get_state"):
         found["model-stranger-model-check_save_and_load"]()
 
 

@@ -73,9 +73,7 @@ def _check_name(name: str) -> None:
         raise ConfigError("cannot be the name of a plugin", where=repr(name), allowed=_ALLOWED, hint=hint)
     first_party = {"pyimgano"} | {distribution for entries in FIRST_PARTY.values() for distribution, _, _ in entries}
     if name in first_party:
-        raise ConfigError(
-            "is a package of pyimgano itself", where=repr(name), hint="for example: bolt-check"
-        )
+        raise ConfigError("is a package of pyimgano itself", where=repr(name), hint="for example: bolt-check")
     if name in find_commands().owners:
         owner = find_commands().owners[name].distribution
         raise ConfigError(

@@ -113,9 +113,7 @@ def check_names_are_free(record: PluginRecord) -> None:
     """No name belongs to somebody else."""
     registry = REGISTRIES[record.entry.group]
     known = next((found for found in registry.records() if found.entry == record.entry), record)
-    assert not known.conflicts, (
-        f"{known.message}; it can only be reached as {known.entry.distribution}:NAME"
-    )
+    assert not known.conflicts, f"{known.message}; it can only be reached as {known.entry.distribution}:NAME"
 
 
 def check_spec(offered: _Offered) -> None:
