@@ -18,7 +18,7 @@ from pyimgano.core.creation import create_component, create_model
 from pyimgano.core.errors import UnknownNameError
 from pyimgano.core.images import write_png
 from pyimgano.core.registry import COMPONENTS, DATASETS, MODELS, RECIPES, forget_plugins
-from pyimgano.core.testing import check_plugin, check_recipe, parametrize_with_checks
+from pyimgano.core.testing import check_dataset_reader, check_plugin, check_recipe, parametrize_with_checks
 
 ACME = ("acme-broken", "acme-conflict", "acme-inspect")
 
@@ -119,6 +119,7 @@ def test_dataset_reads_pairs(tmp_path, textures):
             write(tmp_path / f"part{index}_mask.png", masks[index])
     reader = DATASETS.load("acme-pairs")()
     assert isinstance(reader, DatasetReader)
+    check_dataset_reader(type(reader), root=tmp_path)
     assert reader.detect(tmp_path) == "4 files end in _ref and 4 in _new"
     samples = reader.read(tmp_path)
     assert len(samples.select("train", label=0)) == 4

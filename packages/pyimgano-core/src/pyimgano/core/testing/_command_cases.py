@@ -30,7 +30,7 @@ def _pyimgano(*arguments: str, folder: Optional[Path] = None) -> subprocess.Comp
     return subprocess.run(
         [sys.executable, "-m", "pyimgano.cli", *arguments],
         cwd=folder,
-        env={**os.environ, "COLUMNS": "100", "NO_COLOR": "1"},
+        env={**os.environ, "COLUMNS": "100", "NO_COLOR": "1", "PYTHONIOENCODING": "utf-8"},
         capture_output=True,
         encoding="utf-8",
         errors="replace",
