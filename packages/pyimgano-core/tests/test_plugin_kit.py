@@ -161,8 +161,9 @@ def test_missing_library_that_the_spec_does_not_name_is_told(checked):
 def test_error_in_the_module_of_the_factory_is_told_with_its_line(checked):
     results = checked(model("MeanImage"), stranger_models="x = 1\nx.nothing\n")
     assert broken(results) == {"check_factory"}
-    assert results["check_factory"].message.startswith("AttributeError: 'int' object has no attribute 'nothing' (")
-    assert results["check_factory"].message.endswith("stranger_models.py:2)")
+    what, where = results["check_factory"].message.splitlines()
+    assert what == "AttributeError: 'int' object has no attribute 'nothing'"
+    assert 'stranger_models.py", line 2' in where
     assert results["check_fit_returns_self"].message == "its factory does not resolve, see check_factory"
 
 

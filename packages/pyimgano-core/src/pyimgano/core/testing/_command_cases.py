@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -18,9 +17,20 @@ from pyimgano.core.registry import MODELS
 from pyimgano.core.specs import RecipeSpec
 from pyimgano.core.testing._images import make_check_images
 from pyimgano.core.testing._recipe_checks import check_recipe
-from pyimgano.core.testing._results import NotChecked
+from pyimgano.core.testing._remedies import REMEDIES
+from pyimgano.core.testing._results import BrokenRule, NotChecked, own_line
 
 __all__ = ["check_command", "check_presets", "check_recipe_run"]
+
+_REMEDIES = {
+    "conflict": REMEDIES["check_names_are_free"],
+    "missing-dependency": "import it in the function that needs it, or make it a dependency in pyproject.toml",
+    "failed": (
+        "the value of the entry point is 'module:function', or a typer.Typer; `pyimgano plugins list --traceback` "
+        "shows where its import fails"
+    ),
+}
+"""Status of a command that is not well → how to mend it."""
 
 
 def _pyimgano(*arguments: str, folder: Optional[Path] = None) -> subprocess.CompletedProcess[str]:
@@ -45,7 +55,9 @@ def check_command(record: PluginRecord) -> None:
     assert told.returncode == 0, told.stderr.strip()
     found = [one for one in json.loads(told.stdout) if (one["group"], one["name"]) == (entry.group, entry.name)]
     assert found, f"pyimgano plugins info {entry.distribution} does not know it"
-    assert found[0]["status"] == "ok", f"{found[0]['status']}: {found[0]['message']} ({found[0]['hint']})"
+    status, message = found[0]["status"], str(found[0]["message"])
+    if status != "ok":
+        raise BrokenRule(message, _REMEDIES.get(status, _REMEDIES["failed"]))
     shown = _pyimgano(entry.name, "--help")
     assert shown.returncode == 0, f"--help ended with {shown.returncode}: {shown.stderr.strip()}"
     target = resolve(entry.value)
@@ -100,7 +112,7 @@ def check_recipe_run(spec: RecipeSpec, distribution: str) -> None:
                 write_png(image, folder / f"{index:02}.png")
         dump_json({**config, "output": {"dir": "runs"}}, output / "run.json")
         done = _pyimgano("--debug", "train", "--config", "run.json", folder=output)
-        told = _end(done.stderr, re.split(r"[.:]", spec.factory)[0])
+        told = _message(done.stderr) + own_line(done.stderr, spec.factory)
         assert done.returncode == 0, f"pyimgano train ended with {done.returncode}: {told}"
         found = [path for path in (output / "runs").iterdir() if path.is_dir()]
         assert len(found) == 1, f"the recipe left {len(found)} folders in output.dir"
@@ -109,12 +121,10 @@ def check_recipe_run(spec: RecipeSpec, distribution: str) -> None:
     check_recipe(run)
 
 
-def _end(text: str, package: str) -> str:
-    """Return the message of a command that failed, and the last line of the plugin's own code on the way to it."""
+def _message(text: str) -> str:
+    """Return what a command that failed told at its end."""
     start = text.rfind("\nerror: ") + 1
-    frames = [line.strip() for line in text.splitlines() if line.startswith('  File "')]
-    own = [frame for frame in frames if f"{os.sep}{package}{os.sep}" in frame]
-    return "\n".join([text[start:].strip() or "no message", *own[-1:]])
+    return text[start:].strip() or "no message"
 
 
 def _model(spec: RecipeSpec, distribution: str) -> dict[str, Any]:

@@ -14,14 +14,14 @@ from pyimgano.core.errors import MissingDependencyError, ParameterError, PluginE
 from pyimgano.core.parameters import check_parameters, describe_parameters
 from pyimgano.core.plugins import GROUPS, PluginRecord, installed, resolve
 from pyimgano.core.registry import COMPONENTS, DATASETS, MODELS, RECIPES, Registry
-from pyimgano.core.specs import ComponentSpec, DatasetSpec, ModelSpec, RecipeSpec, Spec
+from pyimgano.core.specs import API_VERSION, ComponentSpec, DatasetSpec, ModelSpec, RecipeSpec, Spec
 from pyimgano.core.testing._command_cases import check_command, check_presets, check_recipe_run
 from pyimgano.core.testing._component_checks import COMPONENT_CHECKS
 from pyimgano.core.testing._detector_checks import DETECTOR_CHECKS, Subject
 from pyimgano.core.testing._finetunable_checks import FINETUNABLE_CHECKS
 from pyimgano.core.testing._plugin_checks import heavy_imports, plugin_records, spec_problems
 from pyimgano.core.testing._reader_checks import READER_CHECKS
-from pyimgano.core.testing._results import CheckResult, NotChecked, PluginCase
+from pyimgano.core.testing._results import BrokenRule, CheckResult, NotChecked, PluginCase, own_line
 
 __all__ = ["parametrize_with_plugin_checks", "plugin_cases", "run_plugin_checks"]
 
@@ -98,9 +98,15 @@ class _Model(_Offered):
 
 def check_entry_loads(record: PluginRecord) -> None:
     """An entry point's module is imported, and holds specs of its group."""
+    message = str(record.message)
     if record.status == "missing-dependency":
-        raise AssertionError(f"{record.message}, and the listing must work without it")
-    assert record.status in ("ok", "conflict"), f"{record.status}: {record.message}"
+        raise BrokenRule(
+            f"{message}, and the listing must work without it",
+            "import it in the function that needs it; where a user may lack it, say so in the spec's `requires`",
+        )
+    if record.status == "incompatible":
+        raise BrokenRule(message, f"write it for API {API_VERSION} and leave `api` out: see docs/extending.md")
+    assert record.status in ("ok", "conflict"), message + own_line(record.traceback or "", record.entry.value)
 
 
 def check_listing_is_light(record: PluginRecord) -> None:
@@ -130,7 +136,10 @@ def check_factory(offered: _Offered) -> None:
         except MissingDependencyError as error:
             raise AssertionError(f"{error.message}, and `requires` does not say so") from error
         except PluginError as error:
-            raise AssertionError(_told(error.__cause__ or error)) from error
+            cause = error.__cause__ or error
+            trace = "".join(traceback.format_exception(type(cause), cause, cause.__traceback__))
+            told = f"{type(cause).__name__}: {cause}{own_line(trace, offered.spec.factory)}"
+            raise AssertionError(told) from error
     else:
         target = offered.target  # raises MissingDependencyError: not checked
     if isinstance(offered.spec, RecipeSpec):
@@ -144,13 +153,6 @@ def check_factory(offered: _Offered) -> None:
         )
     if offered.params:
         check_parameters(target, offered.params, where=offered.spec.key)
-
-
-def _told(error: BaseException) -> str:
-    """Return an error and the line that raised it."""
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {error}{place}"
 
 
 def check_default_parameters(model: _Model) -> None:

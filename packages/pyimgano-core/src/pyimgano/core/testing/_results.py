@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import re
 from dataclasses import dataclass
 from typing import Any, Callable, Optional
 
 from pyimgano.core.errors import MissingDependencyError, WeightsError
 from pyimgano.core.testing._remedies import REMEDIES
 
-__all__ = ["CheckResult", "NotChecked", "PluginCase"]
+__all__ = ["BrokenRule", "CheckResult", "NotChecked", "PluginCase", "own_line"]
 
 
 class NotChecked(Exception):
@@ -27,6 +28,37 @@ class NotChecked(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+
+
+class BrokenRule(AssertionError):
+    """A rule is broken in a way that has a remedy of its own.
+
+    Parameters
+    ----------
+    message : str
+        What is wrong.
+    remedy : str
+        How to mend it.
+    """
+
+    def __init__(self, message: str, remedy: str) -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
+
+def own_line(text: str, value: str) -> str:
+    """Return the last line of a traceback that lies in a stranger's own package, on a line of its own, or ``""``.
+
+    Parameters
+    ----------
+    text : str
+        What holds the traceback.
+    value : str
+        Import string of something in the package.
+    """
+    package = re.escape(re.split(r"[.:]", value)[0])
+    frames = re.findall(rf'^  (File ".*[/\\]{package}(?:[/\\].*|\.py)", line \d+.*)$', text, re.MULTILINE)
+    return f"\n{frames[-1]}" if frames else ""
 
 
 @dataclass(frozen=True)
@@ -96,7 +128,7 @@ class PluginCase:
             return self._result("not-checked", _located(error), error.hint)
         except (Exception, SystemExit) as error:  # a stranger's code may raise anything; each rule gets its verdict
             kind = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
-            return self._result("failed", f"{kind}{error}", REMEDIES.get(self.check))
+            return self._result("failed", f"{kind}{error}", getattr(error, "remedy", None) or REMEDIES.get(self.check))
         return self._result("ok")
 
     def _result(self, status: str, message: Optional[str] = None, remedy: Optional[str] = None) -> CheckResult:
