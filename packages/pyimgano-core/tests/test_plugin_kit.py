@@ -60,6 +60,10 @@ class Open(MeanImage):
     def __init__(self, size: int = 24, **more) -> None:
         self.size = size
 
+class Clumsy(MeanImage):
+    def _infer_batch(self, batch, *, maps):
+        return np.stack([image[self.size] for image in batch]), None
+
 class Picky(MeanImage):
     def validate(self) -> None:
         from pyimgano.core.parameters import require
@@ -165,6 +169,12 @@ def test_error_in_the_module_of_the_factory_is_told_with_its_line(checked):
     assert what == "AttributeError: 'int' object has no attribute 'nothing'"
     assert 'stranger_models.py", line 2' in where
     assert results["check_fit_returns_self"].message == "its factory does not resolve, see check_factory"
+
+
+def test_unexpected_error_is_told_with_its_line_in_the_package(checked):
+    message = checked(model("Clumsy"))["check_defects_score_higher"].message
+    assert message.startswith("IndexError: index 24 is out of bounds")
+    assert 'stranger_models.py", line' in message
 
 
 def test_what_a_listing_would_suffer_from_is_told(checked):

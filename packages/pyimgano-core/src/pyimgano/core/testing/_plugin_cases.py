@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import sys
 import traceback
@@ -209,7 +210,8 @@ def plugin_cases(distribution: str, *, params: Optional[Params] = None) -> Itera
             modules.add(module)
             yield PluginCase.of(place, check_names_are_free, record)
         for spec in record.specs:
-            yield from _cases_of(spec, (params or {}).get(spec.key, {}), record)
+            for case in _cases_of(spec, (params or {}).get(spec.key, {}), record):
+                yield dataclasses.replace(case, source=spec.factory)
 
 
 def _cases_of(spec: Spec, params: Mapping[str, Any], record: PluginRecord) -> Iterator[PluginCase]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import traceback
 from dataclasses import dataclass
 from typing import Any, Callable, Optional
 
@@ -105,12 +106,15 @@ class PluginCase:
         The rule in a sentence.
     run : callable
         Raises ``AssertionError`` (or anything else) when the rule is broken, :class:`NotChecked` when it cannot tell.
+    source : str
+        Import string of something in the package that is checked: an unexpected error is told with its line there.
     """
 
     subject: str
     check: str
     rule: str
     run: Callable[[], None]
+    source: str = ""
 
     @classmethod
     def of(cls, subject: str, check: Callable[..., Any], *arguments: Any) -> PluginCase:
@@ -127,8 +131,11 @@ class PluginCase:
         except (MissingDependencyError, WeightsError) as error:  # of an extra, or to be fetched first
             return self._result("not-checked", _located(error), error.hint)
         except (Exception, SystemExit) as error:  # a stranger's code may raise anything; each rule gets its verdict
-            kind = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
-            return self._result("failed", f"{kind}{error}", getattr(error, "remedy", None) or REMEDIES.get(self.check))
+            message = str(error)
+            if not isinstance(error, AssertionError):
+                trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+                message = f"{type(error).__name__}: {message}{own_line(trace, self.source) if self.source else ''}"
+            return self._result("failed", message, getattr(error, "remedy", None) or REMEDIES.get(self.check))
         return self._result("ok")
 
     def _result(self, status: str, message: Optional[str] = None, remedy: Optional[str] = None) -> CheckResult:
