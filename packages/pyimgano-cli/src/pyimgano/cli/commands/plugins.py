@@ -97,8 +97,9 @@ def check_plugin(
 ) -> None:
     """Check that an installed plugin keeps the contract, and say how to mend what it breaks.
 
-    Models are fitted, scored, saved and loaded on small made images; recipes are run twice by `pyimgano train`. Ends
-    with status 1 when a rule is broken; what cannot be checked here, for want of a library, is told and does not count.
+    Models are fitted, scored, saved and loaded on small made images; recipes are run twice by `pyimgano train`.
+
+    Ends with status 1 when a rule is broken. What cannot be checked, for want of a library, is told and does not count.
 
     Example: pyimgano plugins check bolt-check --only bolt-check-roughness
     """
