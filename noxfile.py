@@ -25,6 +25,7 @@ PLUGINS = sorted(path.parent for path in Path("tests/plugins").glob("*/pyproject
 
 # The floors are what `minimums` runs.
 TEST_TOOLS = [
+    "hatchling>=1.27",  # builds the plugin that `pyimgano plugins new` makes
     "hypothesis>=6.100",
     "jsonschema>=4.18",
     "playwright>=1.49",  # drives the Chromium that is installed; the first with wheels for 3.9 to 3.13
@@ -191,6 +192,12 @@ def wheels_all(session: nox.Session) -> None:
         session.run("pyimgano", "models", "list", env=env)
         session.run("pyimgano", "doctor", env=env)
         session.run("pyimgano", "demo", env=env)
+        # A plugin as its author begins it: made by the installed command, installed, tested, checked.
+        session.run("pyimgano", "plugins", "new", "bolt-check", env=env)
+        plugin = str(Path(elsewhere, "bolt-check"))
+        session.install("--find-links", str(ROOT / DIST), f"{plugin}[test]")
+        session.run("pytest", "-q", plugin, env=env)
+        session.run("pyimgano", "plugins", "check", "bolt-check", env=env)
         session.chdir(ROOT)  # Windows does not remove the folder that a process stands in
 
 

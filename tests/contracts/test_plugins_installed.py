@@ -18,7 +18,7 @@ from pyimgano.core.creation import create_component, create_model
 from pyimgano.core.errors import UnknownNameError
 from pyimgano.core.images import write_png
 from pyimgano.core.registry import COMPONENTS, DATASETS, MODELS, RECIPES, forget_plugins
-from pyimgano.core.testing import check_plugin, check_recipe, parametrize_with_checks
+from pyimgano.core.testing import check_dataset_reader, check_plugin, check_recipe, parametrize_with_checks
 
 ACME = ("acme-broken", "acme-conflict", "acme-inspect")
 
@@ -119,6 +119,7 @@ def test_dataset_reads_pairs(tmp_path, textures):
             write(tmp_path / f"part{index}_mask.png", masks[index])
     reader = DATASETS.load("acme-pairs")()
     assert isinstance(reader, DatasetReader)
+    check_dataset_reader(type(reader), root=tmp_path)
     assert reader.detect(tmp_path) == "4 files end in _ref and 4 in _new"
     samples = reader.read(tmp_path)
     assert len(samples.select("train", label=0)) == 4
@@ -228,6 +229,23 @@ def test_each_failure_is_told_by_its_kind():
         assert found[key]["offers"] == []
 
 
+def test_check_tells_how_to_mend_each_failure():
+    done = pyimgano("plugins", "check", "acme-broken", "--json")
+    assert done.returncode == 1
+    told = {(r["subject"].split(" ")[-1]): (r["message"], r["remedy"]) for r in json.loads(done.stdout)["results"]}
+    assert len(told) == 11
+    for subject, message, remedy in [
+        ("acme_broken.no_specs:MODELS", "holds a dict, not a ModelSpec", "of a sequence of specs"),
+        ("acme_broken.raises:MODELS", 'raises.py", line', "`pyimgano plugins list --traceback`"),
+        ("acme_broken.missing_dependency:RECIPES", "acme_absent_backend", "say so in the spec's `requires`"),
+        ("acme_broken.foreign_api:COMPONENTS", "written for plugin API 999", "write it for API 1"),
+        ("acme-lacking", "acme_absent_backend", "import it in the function that needs it"),
+        ("acme-number", "holds a int, not a function", "'module:function'"),
+    ]:
+        assert message in told[subject][0]
+        assert remedy in told[subject][1]
+
+
 @pytest.mark.parametrize("arguments", [("plugins", "list"), ("plugins", "info", "acme-broken"), ("--list-plugins",)])
 def test_broken_plugin_is_listed_for_people_too(arguments):
     done = pyimgano(*arguments)
@@ -292,6 +310,13 @@ def test_conflicts_are_reported_with_the_name_to_type():
     assert found["pyimgano.models"]["hint"] == "reach it as acme-conflict:patchcore"
     assert found["pyimgano.cli"]["message"] == "'train' belongs to pyimgano-workbench"
     assert found["pyimgano.cli"]["hint"] == "reach it as acme-conflict:train"
+
+
+def test_check_tells_of_names_that_are_taken():
+    done = pyimgano("plugins", "check", "acme-conflict", "--only", "train", "--json")
+    (result,) = json.loads(done.stdout)["results"]
+    assert (done.returncode, result["message"]) == (1, "'train' belongs to pyimgano-workbench")
+    assert "put your distribution's name in front" in result["remedy"]
 
 
 def test_doctor_warns_of_broken_and_conflicting_plugins_and_finds_no_problem_in_them():

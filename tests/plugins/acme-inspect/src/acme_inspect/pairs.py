@@ -45,7 +45,7 @@ class PairsReader:
 def _by_role(root: Path) -> dict[str, dict[str, Path]]:
     """Return role → part → file."""
     found: dict[str, dict[str, Path]] = {"ref": {}, "new": {}, "mask": {}}
-    for path in sorted(root.iterdir()):
+    for path in sorted(root.iterdir()) if root.is_dir() else ():
         part, _, role = path.stem.rpartition("_")
         if part and role in found and path.suffix.lower() in IMAGE_SUFFIXES:
             found[role][part] = path

@@ -1,6 +1,9 @@
-"""``pyimgano plugins``: what is plugged in, and what became of it."""
+"""``pyimgano plugins``: what is plugged in, what became of it, and whether it keeps the contract; a new one."""
 
 from __future__ import annotations
+
+from pathlib import Path
+from typing import List, Optional  # noqa: UP035 - typer evaluates the annotations, also on 3.9
 
 import typer
 
@@ -55,3 +58,52 @@ def show_plugin(
             print_text(f"  {spec.key}: {spec.summary}")
         if record.traceback:
             print_text("  " + record.traceback.rstrip().replace("\n", "\n  "))
+
+
+@app.command("new")
+def new_plugin(
+    name: str = typer.Argument(metavar="NAME", help="Of the distribution and its command, e.g. bolt-check."),
+    output: Path = typer.Option(Path(), "--output", "-o", metavar="DIR", help="Where its folder is made."),
+    as_json: bool = typer.Option(False, "--json", help="Give its folder and files as a JSON object."),
+) -> None:
+    """Make a plugin to start from: a model, a recipe, a dataset layout, a preprocessing step, a command, and tests.
+
+    It works as it is; keep what you need.
+
+    Example: pyimgano plugins new bolt-check
+    """
+    from pyimgano.cli.new_plugin import plugin_files, write_plugin
+    from pyimgano.cli.output import print_json, print_text, say
+
+    folder = write_plugin(name, output)
+    if as_json:
+        print_json({"name": name, "folder": str(folder), "files": sorted(plugin_files(name))})
+    else:
+        print_text(str(folder))
+    say(f'next: python -m pip install -e "{folder}[test]"')
+    say(f"      pyimgano plugins check {name}")
+
+
+@app.command("check")
+def check_plugin(
+    distribution: str = typer.Argument(metavar="DIST", help="Name of the installed distribution, e.g. bolt-check."),
+    only: Optional[List[str]] = typer.Option(  # noqa: UP006
+        None, "--only", metavar="KEY", help="Only this model, recipe, dataset, component or command; repeatable."
+    ),
+    settings: Optional[List[str]] = typer.Option(  # noqa: UP006
+        None, "--set", metavar="KEY.PARAMETER=VALUE", help="Make it with this parameter, e.g. few steps; repeatable."
+    ),
+    as_json: bool = typer.Option(False, "--json", help="Give a JSON object with one result per rule."),
+) -> None:
+    """Check that an installed plugin keeps the contract, and say how to mend what it breaks.
+
+    Models are fitted, scored, saved and loaded on small made images; recipes are run twice by `pyimgano train`.
+
+    Ends with status 1 when a rule is broken. What cannot be checked, for want of a library, is told and does not count.
+
+    Example: pyimgano plugins check bolt-check --only bolt-check-roughness
+    """
+    from pyimgano.cli.commands.plugin_check import check_distribution
+
+    if not check_distribution(distribution, only=only or (), settings=settings or (), as_json=as_json):
+        raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""The contract kit: prove in one line that a detector, a recipe or a plugin keeps the contract.
+"""The contract kit: prove in one line that a detector, a recipe or a whole plugin keeps the contract.
 
 Without pytest::
 
@@ -13,7 +13,15 @@ With pytest, one case per model and rule::
     def test_contract(check):
         check()
 
-It needs ``pip install "pyimgano-core[testing]"``.
+With pytest, everything that an installed distribution offers::
+
+    from pyimgano.core.testing import parametrize_with_plugin_checks
+
+    @parametrize_with_plugin_checks("my-distribution")
+    def test_contract(check):
+        check()
+
+``pyimgano plugins check my-distribution`` runs the same. It needs ``pip install "pyimgano-core[testing]"``.
 """
 
 from __future__ import annotations
@@ -22,18 +30,28 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Callable, Optional
 
+from pyimgano.core.testing._component_checks import COMPONENT_CHECKS, check_component
 from pyimgano.core.testing._detector_checks import DETECTOR_CHECKS, Subject, detector_checks
 from pyimgano.core.testing._finetunable_checks import FINETUNABLE_CHECKS, finetunable_checks
 from pyimgano.core.testing._images import CheckImages, make_check_images
+from pyimgano.core.testing._plugin_cases import parametrize_with_plugin_checks, plugin_cases, run_plugin_checks
 from pyimgano.core.testing._plugin_checks import HEAVY_MODULES, check_plugin
+from pyimgano.core.testing._reader_checks import READER_CHECKS, check_dataset_reader
 from pyimgano.core.testing._recipe_checks import check_recipe, check_run_directory
+from pyimgano.core.testing._results import CheckResult, PluginCase
 
 __all__ = [
+    "COMPONENT_CHECKS",
     "DETECTOR_CHECKS",
     "FINETUNABLE_CHECKS",
     "HEAVY_MODULES",
+    "READER_CHECKS",
     "CheckImages",
+    "CheckResult",
+    "PluginCase",
     "Subject",
+    "check_component",
+    "check_dataset_reader",
     "check_detector",
     "check_finetunable",
     "check_plugin",
@@ -43,6 +61,9 @@ __all__ = [
     "finetunable_checks",
     "make_check_images",
     "parametrize_with_checks",
+    "parametrize_with_plugin_checks",
+    "plugin_cases",
+    "run_plugin_checks",
 ]
 
 

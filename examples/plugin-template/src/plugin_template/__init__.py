@@ -1,0 +1,1 @@
+"""Roughness inspection for pyimgano. Nothing is imported here: listings come by."""
