@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Optional
 
 import nox
+from nox.command import CommandFailed
 from packaging.specifiers import SpecifierSet
 
 nox.options.default_venv_backend = "uv|virtualenv"
@@ -43,6 +45,17 @@ LINTERS = ["import-linter>=2.3,<3", "mypy>=1.18,<2", "ruff>=0.14,<0.17"]  # mypy
 # What mypy reads, no newer than Python 3.9 gets it: newer ones use syntax that mypy refuses when it targets 3.9.
 TYPED = ["click<8.2", "numpy<2.1", "packaging<26.4", "pydantic<2.14", "pytest<9", "rich", "tomli", "typer<0.24"]
 
+# What `resolve` looks at, as uv calls it. On arm64, OpenVINO's wheels for Python 3.12 need glibc 2.35 (Ubuntu 22.04).
+PLATFORMS = [
+    "x86_64-manylinux_2_28",
+    "aarch64-manylinux_2_35",
+    "x86_64-apple-darwin",
+    "aarch64-apple-darwin",
+    "x86_64-pc-windows-msvc",
+]
+# anomalib asks for it from 2.1 on, and it is the one dependency without a wheel: Python alone, so it builds anywhere.
+BUILT_ANYWHERE = "freia"
+
 # A hub that does not answer costs a minute per try; PYTHONUTF8 would hide a forgotten encoding="utf-8".
 # Without bytecode, every process that a test starts would compile torch anew.
 ENV = {"HF_HUB_OFFLINE": "1", "PYTHONUTF8": None, "PYTHONPATH": None, "PYTHONDONTWRITEBYTECODE": None}
@@ -52,21 +65,25 @@ SHORT = ("-m", "not long")
 WORKERS = os.environ.get("TEST_WORKERS", "")
 
 
-def projects_for(session: nox.Session) -> dict[Path, dict]:
-    """Return the packages that run on the session's Python: a backend may need a newer one than the rest."""
+def python_of(session: nox.Session) -> str:
+    """Return the version of the session's Python, such as ``3.9``."""
     python: Optional[str] = session.python if isinstance(session.python, str) else None
-    version = python or "{}.{}".format(*sys.version_info)
+    return python or "{}.{}".format(*sys.version_info)
+
+
+def projects_for(python: str) -> dict[Path, dict]:
+    """Return the packages that run on a Python: a backend may need a newer one than the rest."""
     return {
         folder: project
         for folder, project in PROJECTS.items()
-        if SpecifierSet(project["project"]["requires-python"]).contains(version)
+        if SpecifierSet(project["project"]["requires-python"]).contains(python)
     }
 
 
-def packages_with_extras(session: nox.Session, *, editable: bool) -> list[str]:
-    """Return what to give to ``pip install`` for every package of the session's Python with all of its extras."""
+def packages_with_extras(python: str, *, editable: bool) -> list[str]:
+    """Return what to give to ``pip install`` for every package that runs on `python`, with all of its extras."""
     arguments = []
-    for folder, project in projects_for(session).items():
+    for folder, project in projects_for(python).items():
         extras = ",".join(project["project"].get("optional-dependencies", {}))
         target = f"./{folder.as_posix()}[{extras}]" if extras else f"./{folder.as_posix()}"
         arguments += ["-e", target] if editable else [target]
@@ -90,7 +107,7 @@ def run_pytest(session: nox.Session, *arguments: str) -> None:
 def run_tests(session: nox.Session, *arguments: str) -> None:
     """Install every package with all extras, the plugins and the peer, and run the tests."""
     session.install(
-        *packages_with_extras(session, editable=True), *plugin_arguments(), *TEST_TOOLS, *TEST_DATA, *NEWEST
+        *packages_with_extras(python_of(session), editable=True), *plugin_arguments(), *TEST_TOOLS, *TEST_DATA, *NEWEST
     )
     run_pytest(session, *arguments)
 
@@ -112,7 +129,7 @@ def minimums(session: nox.Session) -> None:
     """As `matrix`, with the oldest version of each direct dependency that the packages admit (OpenCV 4 among them)."""
     session.install(
         "--resolution=lowest-direct",
-        *packages_with_extras(session, editable=True),
+        *packages_with_extras(python_of(session), editable=True),
         *plugin_arguments(),
         *TEST_TOOLS,
         *TEST_DATA,
@@ -123,7 +140,9 @@ def minimums(session: nox.Session) -> None:
 @nox.session
 def lint(session: nox.Session) -> None:
     """Style, layers and types; on Python 3.10 or newer, since a backend needs it."""
-    editable = [argument for folder in projects_for(session) for argument in ("-e", f"./{folder.as_posix()}")]
+    editable = [
+        argument for folder in projects_for(python_of(session)) for argument in ("-e", f"./{folder.as_posix()}")
+    ]
     session.install("--no-deps", *editable)
     session.install(*LINTERS, *TYPED)
     session.run("ruff", "check")
@@ -141,6 +160,30 @@ def format(session: nox.Session) -> None:
     session.run("ruff", "format")
 
 
+@nox.session(venv_backend="none")
+def resolve(session: nox.Session) -> None:
+    """Find wheels for all packages with all extras, the newest and the oldest admitted: each Python on each system.
+
+    That all of them fit into one environment says that each of them does. Nothing is installed.
+    """
+    command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--no-annotate", "--no-header"]
+    failed = []
+    with tempfile.TemporaryDirectory() as folder:
+        wanted = Path(folder, "wanted.in")
+        for python, platform, resolution in itertools.product(PYTHONS, PLATFORMS, ("highest", "lowest-direct")):
+            targets = packages_with_extras(python, editable=False)
+            # absolute, because what stands in a file is relative to it
+            wanted.write_text("\n".join(str(ROOT / target) for target in targets), encoding="utf-8")
+            wheels_only = ["--only-binary=:all:", f"--no-binary={BUILT_ANYWHERE}"]
+            options = [f"--python-version={python}", f"--python-platform={platform}", f"--resolution={resolution}"]
+            try:
+                session.run(*command, *wheels_only, *options, str(wanted), external=True, silent=True)
+            except CommandFailed:  # nox has shown what uv said
+                failed.append(f"{resolution} on Python {python}, {platform}")
+    if failed:
+        session.error("no wheels that fit together: " + "; ".join(failed))
+
+
 @nox.session
 def wheels(session: nox.Session) -> None:
     """Build every sdist and wheel, check what they contain, and install them in two clean environments."""
@@ -156,7 +199,7 @@ def wheels(session: nox.Session) -> None:
 
 def built_requirements(session: nox.Session, *names: str) -> list[str]:
     """Return exact requirements on the built `names` (default: all), to be found in ``dist`` and nowhere else."""
-    versions = {p["project"]["name"]: p["project"]["version"] for p in projects_for(session).values()}
+    versions = {p["project"]["name"]: p["project"]["version"] for p in projects_for(python_of(session)).values()}
     exact = [f"{name}=={versions[name]}" for name in names or versions]
     return ["--find-links", str(DIST), *exact]
 
@@ -209,5 +252,5 @@ def demo(session: nox.Session) -> None:
 @nox.session(python="3.11")
 def bench(session: nox.Session) -> None:
     """The speed and memory table, beside anomalib in one run."""
-    session.install(*packages_with_extras(session, editable=True), *TEST_TOOLS, *TEST_DATA, ANOMALIB, ADEVAL)
+    session.install(*packages_with_extras(python_of(session), editable=True), *TEST_TOOLS, *TEST_DATA, ANOMALIB, ADEVAL)
     session.run("python", "-m", "benchmarks", *session.posargs, env=ENV)
