@@ -42,6 +42,7 @@ PYTHRESH = "pythresh>=1"  # thresholds that PyOD's users know; brings numba, so 
 NEWEST = [ANOMALIB, PYTHRESH]  # not for `minimums`
 ADEVAL = "adeval>=1.1"  # approximate pixel metrics, beside which the benchmarks measure the exact ones
 LINTERS = ["import-linter>=2.3,<3", "mypy>=1.18,<2", "ruff>=0.14,<0.17"]  # mypy 2 cannot target 3.9
+SBOM_TOOL = "cyclonedx-bom>=7,<8"
 # What mypy reads, no newer than Python 3.9 gets it: newer ones use syntax that mypy refuses when it targets 3.9.
 TYPED = ["click<8.2", "numpy<2.1", "packaging<26.4", "pydantic<2.14", "pytest<9", "rich", "tomli", "typer<0.24"]
 
@@ -184,36 +185,49 @@ def resolve(session: nox.Session) -> None:
         session.error("no wheels that fit together: " + "; ".join(failed))
 
 
-@nox.session
-def wheels(session: nox.Session) -> None:
-    """Build every sdist and wheel, check what they contain, and install them in two clean environments."""
+def build_all(session: nox.Session, source: Path, target: Path) -> None:
+    """Build every sdist, and its wheel from it (so the sdist is complete), dated like the last commit."""
+    date = session.run("git", "log", "-1", "--format=%ct", external=True, silent=True)
+    for folder in PROJECTS:
+        command = ["python", "-m", "build", "--no-isolation", "--outdir", str(target), str(source / folder)]
+        session.run(*command, env={"SOURCE_DATE_EPOCH": str(date).strip()}, silent=True)
+
+
+def build_and_check(session: nox.Session) -> None:
+    """Build everything into ``dist``, check what it contains, and have it installed in two clean environments."""
     shutil.rmtree(DIST, ignore_errors=True)
     session.install("build", "hatchling>=1.27")
-    for folder in PROJECTS:
-        # sdist first, then the wheel from the sdist: so the sdist is complete
-        session.run("python", "-m", "build", "--no-isolation", "--outdir", str(DIST), str(folder), silent=True)
+    build_all(session, ROOT, DIST)
     session.run("python", "tools/check_dist.py", str(DIST))
     session.notify("wheels_core")
     session.notify("wheels_all")
 
 
+@nox.session
+def wheels(session: nox.Session) -> None:
+    """Build every sdist and wheel, check what they contain, and install them in two clean environments."""
+    build_and_check(session)
+
+
 def built_requirements(session: nox.Session, *names: str) -> list[str]:
-    """Return exact requirements on the built `names` (default: all), to be found in ``dist`` and nowhere else."""
+    """Return exact requirements on the built `names` (default: all)."""
     versions = {p["project"]["name"]: p["project"]["version"] for p in projects_for(python_of(session)).values()}
-    exact = [f"{name}=={versions[name]}" for name in names or versions]
-    return ["--find-links", str(DIST), *exact]
+    return [f"{name}=={versions[name]}" for name in names or versions]
 
 
-def install_built(session: nox.Session, *requirements: str) -> None:
-    """Install built distributions, and never what uv remembers of an earlier build of the same version."""
+def install_built(session: nox.Session, exact: list[str], *extras: str) -> None:
+    """Install built distributions, from ``dist`` and nowhere else, then what they need and `extras` ask for."""
+    links = f"--find-links={DIST}"
+    # uv remembers earlier builds of the same version.
     fresh = [option for name in PROJECTS for option in ("--refresh-package", PROJECTS[name]["project"]["name"])]
-    session.install(*(fresh if session.venv_backend == "uv" else ()), *requirements)
+    session.install(*(fresh if session.venv_backend == "uv" else ()), "--no-index", "--no-deps", links, *exact)
+    session.install(links, *exact, *extras)
 
 
 @nox.session
 def wheels_core(session: nox.Session) -> None:
     """Import all of core from its wheel, with nothing else installed (run by `wheels`)."""
-    install_built(session, *built_requirements(session, "pyimgano-core"))
+    install_built(session, built_requirements(session, "pyimgano-core"))
     check = Path("tools/check_core_alone.py").resolve()
     with tempfile.TemporaryDirectory() as elsewhere:
         session.chdir(elsewhere)
@@ -224,9 +238,8 @@ def wheels_core(session: nox.Session) -> None:
 @nox.session
 def wheels_all(session: nox.Session) -> None:
     """Install the built meta package with its extras and use it outside of the checkout (run by `wheels`)."""
-    arguments = built_requirements(session)
     meta = PROJECTS[Path("packages/pyimgano")]["project"]
-    install_built(session, *arguments, f"pyimgano[all]=={meta['version']}")
+    install_built(session, built_requirements(session), f"pyimgano[all]=={meta['version']}")
     with tempfile.TemporaryDirectory() as elsewhere:
         env = {**ENV, "PYIMGANO_CACHE_DIR": str(Path(elsewhere, "cache"))}
         session.chdir(elsewhere)
@@ -235,6 +248,42 @@ def wheels_all(session: nox.Session) -> None:
         session.run("pyimgano", "doctor", env=env)
         session.run("pyimgano", "demo", env=env)
         session.chdir(ROOT)  # Windows does not remove the folder that a process stands in
+
+
+@nox.session
+def release(session: nox.Session) -> None:
+    """As `wheels`, from a clean checkout, and built twice to the same bytes; then what comes with it, and its licences."""
+    if session.run("git", "status", "--porcelain", external=True, silent=True):
+        session.error("a release is built from what is committed: commit or stash your changes")
+    build_and_check(session)
+    with tempfile.TemporaryDirectory() as elsewhere:
+        clone, again = Path(elsewhere, "clone"), Path(elsewhere, "dist")
+        session.run("git", "clone", "--quiet", str(ROOT), str(clone), external=True)
+        mask = os.umask(0o077)  # another checkout, of other times and modes
+        try:
+            shutil.copytree(clone, clone.with_name("private"), copy_function=shutil.copyfile)
+            build_all(session, clone.with_name("private"), again)
+        finally:
+            os.umask(mask)
+        first, second = ({path.name: path.read_bytes() for path in folder.iterdir()} for folder in (DIST, again))
+    differing = sorted(name for name in {*first, *second} if first.get(name) != second.get(name))
+    if differing:
+        session.error(f"a second build gives other bytes: {', '.join(differing)}")
+    session.log(f"built {len(first)} distributions twice: the same bytes")
+    session.notify("materials")
+
+
+@nox.session
+def materials(session: nox.Session) -> None:
+    """Write the bill of materials of what `wheels_all` installed, and refuse licences (run by `release`)."""
+    session.install(SBOM_TOOL)
+    installed = Path(session.virtualenv.location).with_name("wheels_all")
+    bom = DIST / "sbom.cdx.json"
+    options = ["--output-reproducible", "--gather-license-texts", "--pyproject=packages/pyimgano/pyproject.toml"]
+    session.run("cyclonedx-py", "environment", *options, f"--output-file={bom}", str(installed))
+    if str(ROOT) in bom.read_text(encoding="utf-8"):
+        session.error(f"{bom} names folders of this machine")
+    session.run("python", "tools/list_licences.py", str(bom), "--output", str(DIST / "LICENCES.md"))
 
 
 @nox.session
