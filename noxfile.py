@@ -252,7 +252,7 @@ def wheels_all(session: nox.Session) -> None:
 
 @nox.session
 def release(session: nox.Session) -> None:
-    """As `wheels`, from a clean checkout, and built twice to the same bytes; then what comes with it, and its licences."""
+    """As `wheels`, of what is committed, built twice to the same bytes; then a bill of materials and its licences."""
     if session.run("git", "status", "--porcelain", external=True, silent=True):
         session.error("a release is built from what is committed: commit or stash your changes")
     build_and_check(session)
