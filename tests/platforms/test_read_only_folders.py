@@ -59,7 +59,7 @@ def home(parts: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
     flags = {"dataset.root": top / "data", "model.name": "pixel-gaussian", "output.dir": top, "output.name": "run"}
     run_recipe(load_run_config(flags=flags, settings=["calibration.alpha=0.6"]))
     (top / "locked").mkdir()
-    (codes, text) = run_all([["export", "run", "--to", "bundle"]], top)
+    (codes, text) = run_all([["export", "run", "--runtime", "torch", "--to", "bundle"]], top)
     assert codes == [0], text
     kept = [top / "locked", *(path for name in ("data", "run", "bundle") for path in (top / name).rglob("*"))]
     kept += [top / "data", top / "run", top / "bundle"]
@@ -77,7 +77,7 @@ def test_what_can_only_be_read_is_used(home: Path) -> None:
             ["infer", "--from-run", "run", "--category", "bolt", image, "--output", "records.jsonl"],
             ["bundle", "run", "bundle", "--category", "bolt", image, "--output", "again.jsonl"],
             ["runs", "verify", "run"],
-            ["datasets", "audit", "data"],
+            ["datasets", "inspect", "data"],
             [
                 "train",
                 "--dataset",
