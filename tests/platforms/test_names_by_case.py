@@ -59,7 +59,7 @@ def test_a_run_never_takes_the_folder_of_one_whose_name_differs_in_case(
 ) -> None:
     def config(name: str):  # type: ignore[no-untyped-def]
         return load_run_config(
-            flags={"dataset.root": parts, "preset": "fast", "output.dir": tmp_path, "output.name": name}
+            flags={"dataset.root": parts, "model.name": "pixel-median", "output.dir": tmp_path, "output.name": name}
         )
 
     exists, rename = Path.exists, os.rename

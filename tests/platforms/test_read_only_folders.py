@@ -106,12 +106,11 @@ def test_an_output_that_cannot_be_made_is_named_and_nothing_is_left(home: Path) 
             ["export", "run", "--to", "locked/bundle.zip"],
             ["runs", "report", "run"],
             ["benchmark", "--dataset", "data", "--models", "pixel-gaussian", "--output", "locked/table"],
-            ["demo", "--output", "locked/demo"],
             ["init", "data", "--output", "locked/run.toml"],
         ],
         home,
     )
-    assert codes == [74] * 7, text
-    for name in ("records.jsonl", "records", "bundle.zip", "table", "demo", "run.toml"):
+    assert codes == [74] * 6, text
+    for name in ("records.jsonl", "records", "bundle.zip", "table", "run.toml"):
         assert f"locked/{name}: cannot " in text
     assert list((home / "locked").iterdir()) == []

@@ -103,7 +103,8 @@ def plan_cells(
             raise ConfigError(f"{noun} given twice: {', '.join(twice)}")
     entries = [SuiteEntry(model, model) if isinstance(model, str) else model for model in models]
     flags: dict[str, Any] = {"dataset.root": dataset, "preset": preset, "output.dir": folder / "runs"}
-    if file is None and preset is None and any(isinstance(model, SuiteEntry) for model in models):
+    chosen = any(text.startswith("model") for text in settings) and not any(isinstance(m, SuiteEntry) for m in models)
+    if file is None and preset is None and not chosen:
         flags["model.name"] = entries[0].model  # the default one may need what is not installed
     base = load_run_config(file, settings=settings, flags=flags)
     same = {"dataset.root": base.dataset.root, "recipe": base.recipe, "preset": base.preset}
