@@ -125,6 +125,6 @@ def test_unknown_data_and_presets_are_refused_with_what_there_is(tmp_path: Path)
 def test_an_output_that_cannot_be_made_is_a_plain_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     refused = pyimgano("demo", "-o", "file/demo", cwd=tmp_path)
-    assert refused.returncode != 0
+    assert refused.returncode == 74
     assert "cannot make the folder" in refused.stderr
     assert "Traceback" not in refused.stderr

@@ -58,6 +58,14 @@ def report(error: BaseException, *, debug: bool) -> int:
         return NO_MEMORY
     if isinstance(error, OSError) and error.strerror:
         return _report_os_error(error)
+    if isinstance(error, UnicodeEncodeError) and error.encoding == sys.getfilesystemencoding() != "utf-8":
+        name = error.object[error.start : error.end]
+        print_message(
+            "error",
+            f"cannot name a file: the system's locale says that names are {error.encoding}, which has no {name!r}",
+            hint="set PYTHONUTF8=1, or a locale such as LC_ALL=C.UTF-8, and run it again",
+        )
+        return IO_FAILED
     usage = _usage_message(error)
     if usage is not None:
         return usage

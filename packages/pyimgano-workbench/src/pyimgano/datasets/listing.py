@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -97,7 +98,7 @@ def list_folder(path: str, *, omissions: Omissions, relative: str = "") -> Listi
             for entry in sorted(entries, key=lambda item: item.name):
                 name = entry.name
                 if not name.isascii() and not _is_unicode(name):
-                    omissions.add("a name that is not valid Unicode", prefix + ascii(name))
+                    omissions.add(_no_unicode(), prefix + ascii(name))
                 elif name.startswith(".") or name.lower() in _HIDDEN:
                     omissions.add("hidden", prefix + name)
                 elif entry.is_dir():
@@ -111,6 +112,14 @@ def list_folder(path: str, *, omissions: Omissions, relative: str = "") -> Listi
     except OSError as error:
         raise DatasetError(f"cannot list the folder: {error.strerror or error}", where=path) from error
     return Listing(path, tuple(images), tuple(folders))
+
+
+def _no_unicode() -> str:
+    """Say why a name has no text: its bytes are no UTF-8, or the process was told to read names as something else."""
+    encoding = sys.getfilesystemencoding()
+    if encoding == "utf-8":
+        return "a name that is not valid Unicode"
+    return f"a name that is not {encoding}, as the system's locale says that names are (set PYTHONUTF8=1)"
 
 
 def _is_unicode(name: str) -> bool:

@@ -43,11 +43,12 @@ _SHOWN = 8
 
 
 class ManifestReader:
-    """Reads a manifest: ``root`` is the file, or a folder with ``manifest.jsonl`` or ``manifest.csv``.
+    r"""Reads a manifest: ``root`` is the file, or a folder with ``manifest.jsonl`` or ``manifest.csv``.
 
     One line is one image. ``image_path`` is required; ``label`` (0, 1, good, defective, …), ``split`` (train,
     validation, test), ``mask_path``, ``category``, ``group`` and ``defect`` are known, every other column is kept.
-    Paths are relative to the manifest. All faulty lines are reported at once.
+    Paths are relative to the manifest, with ``/`` or, as Windows writes them, ``\``. All faulty lines are reported at
+    once.
     """
 
     def detect(self, root: Path) -> Optional[str]:
@@ -218,6 +219,7 @@ class _Builder:
         masks = [masks] if isinstance(masks, str) else masks
         if not isinstance(masks, list) or not all(isinstance(mask, str) and mask for mask in masks):
             raise ValueError(f"mask_path is {row['mask_path']!r}, not a path or a list of paths")
+        image, masks = self._here(image), [self._here(mask) for mask in masks]
         defect = _text(row, "defect")
         label = _label(row.get("label"))
         if label == 0 and defect is not None:
@@ -234,6 +236,12 @@ class _Builder:
             group=_text(row, "group"),
             meta={name: value for name, value in row.items() if name not in COLUMNS},
         )
+
+    def _here(self, name: str) -> str:
+        r"""Return a path as this system writes it: ``good\1.png``, written on Windows, is ``good/1.png``."""
+        if os.sep == "/" and "\\" in name and not os.path.lexists(os.path.join(self._base, name)):
+            return name.replace("\\", "/")
+        return name
 
     def _id(self, image: str) -> str:
         if os.path.isabs(image):

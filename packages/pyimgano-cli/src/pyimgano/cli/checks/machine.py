@@ -53,7 +53,7 @@ def check_threads() -> Iterator[Finding]:
 def _cgroup_quota(path: Path) -> Optional[float]:
     """Return the number of processors that a Linux container may use, or None where there is no limit."""
     try:
-        quota, period = path.read_text().split()
+        quota, period = path.read_text(encoding="ascii").split()
         return None if quota == "max" else int(quota) / int(period)
     except (OSError, ValueError, ZeroDivisionError):
         return None
@@ -62,7 +62,7 @@ def _cgroup_quota(path: Path) -> Optional[float]:
 def available_memory() -> Optional[int]:
     """Return the memory that can be had without swapping, in bytes, or None where the system does not tell."""
     try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
+        for line in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("MemAvailable:"):
                 return int(line.split()[1]) * 1024
     except OSError:

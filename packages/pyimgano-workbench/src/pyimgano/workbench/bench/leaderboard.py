@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, Optional
 
-from pyimgano.core.errors import ConfigError, PyimganoError
+from pyimgano.core.errors import ConfigError, StorageError
 from pyimgano.core.files import atomic_open, dump_json, load_json
 from pyimgano.workbench.bench.cell import METRICS
 from pyimgano.workbench.bench.matrix import Cell
@@ -46,8 +46,10 @@ class Leaderboard:
     ------
     ConfigError
         When the folder holds a cell's result from another config.
+    StorageError
+        When the folder cannot be made.
     PyimganoError
-        When the folder cannot be made, or a row in it is damaged.
+        When a row in it is damaged.
     """
 
     def __init__(self, folder: Path, cells: Sequence[Cell], skipped: Sequence[Skipped] = ()) -> None:
@@ -58,7 +60,7 @@ class Leaderboard:
             self._cells.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             message = f"cannot make the folder: {error.strerror or error}"
-            raise PyimganoError(message, where=str(folder), hint="--output DIR") from error
+            raise StorageError(message, where=str(folder), hint="--output DIR") from error
         self._rows = {path.stem: load_json(path) for path in sorted(self._cells.glob("*.json"))}
         for cell in cells:
             known = self._rows.get(cell.name)

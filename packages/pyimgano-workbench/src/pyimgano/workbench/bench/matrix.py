@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Union
 
@@ -12,7 +12,7 @@ from pyimgano.core.errors import ConfigError, DatasetError, UnknownNameError
 from pyimgano.core.files import dumps_json, sha256_bytes
 from pyimgano.core.names import unknown_name_hint
 from pyimgano.workbench.bench.suites import SuiteEntry
-from pyimgano.workbench.runs.naming import DEFAULT_CATEGORY, safe_name
+from pyimgano.workbench.runs.naming import DEFAULT_CATEGORY, category_folders, safe_name
 
 if TYPE_CHECKING:
     from pyimgano.workbench.config import RunConfig
@@ -31,17 +31,20 @@ class Cell:
         without categories.
     config : RunConfig
         What it runs.
+    folder : str
+        The category as a part of file names, which no other category of the dataset has on any file system.
     """
 
     model: str
     category: str
     seed: int
     config: RunConfig
+    folder: str
 
     @property
     def name(self) -> str:
         """A file name for it."""
-        return f"{safe_name(self.model)}__{safe_name(self.category)}__seed{self.seed}"
+        return f"{safe_name(self.model)}__{self.folder}__seed{self.seed}"
 
     @property
     def fingerprint(self) -> str:
@@ -100,7 +103,8 @@ def plan_cells(
             raise ConfigError(f"{noun} given twice: {', '.join(twice)}")
     entries = [SuiteEntry(model, model) if isinstance(model, str) else model for model in models]
     flags: dict[str, Any] = {"dataset.root": dataset, "preset": preset, "output.dir": folder / "runs"}
-    if file is None and preset is None and any(isinstance(model, SuiteEntry) for model in models):
+    chosen = any(text.startswith("model") for text in settings) and not any(isinstance(m, SuiteEntry) for m in models)
+    if file is None and preset is None and not chosen:
         flags["model.name"] = entries[0].model  # the default one may need what is not installed
     base = load_run_config(file, settings=settings, flags=flags)
     same = {"dataset.root": base.dataset.root, "recipe": base.recipe, "preset": base.preset}
@@ -114,10 +118,13 @@ def plan_cells(
             model = model.model_copy(update={"params": {**model.params, **entry.params}})
         configs[entry.label] = model
     cells = []
+    known = _known_categories(base)
+    folders = category_folders(known or [DEFAULT_CATEGORY])  # of all, so that a choice of them changes no name
     for name in configs:
-        for category in _categories(base, categories):
+        for category in _choose(known, categories or base.dataset.categories, base.dataset.root):
             for seed in seeds:
-                cell = Cell(name, category or DEFAULT_CATEGORY, seed, base)
+                place = category or DEFAULT_CATEGORY
+                cell = Cell(name, place, seed, base, folders[place])
                 config = base.model_copy(
                     update={
                         "model": configs[name],
@@ -126,24 +133,27 @@ def plan_cells(
                         "output": base.output.model_copy(update={"name": cell.name}),
                     }
                 )
-                cells.append(Cell(cell.model, cell.category, seed, config))
+                cells.append(replace(cell, config=config))
     return cells
 
 
-def _categories(base: RunConfig, wanted: Optional[Sequence[str]]) -> list[Optional[str]]:
+def _known_categories(base: RunConfig) -> list[str]:
     from pyimgano.datasets import read_dataset
 
     dataset = base.dataset
     samples = read_dataset(dataset.root, format=dataset.format, seed=base.seed)
     if not len(samples):
         raise DatasetError("no images", where=dataset.root, hint=f"pyimgano datasets inspect {dataset.root}")
-    known = samples.categories()
-    chosen = list(wanted or dataset.categories or known)
+    return list(samples.categories())
+
+
+def _choose(known: Sequence[str], wanted: Optional[Sequence[str]], root: str) -> list[Optional[str]]:
+    chosen = list(wanted or known)
     for name in chosen:
         if name not in known:
             raise UnknownNameError(
                 f"the dataset has no category {name!r}",
-                where=dataset.root,
+                where=root,
                 allowed=", ".join(known) or "it has no categories: leave --categories out",
                 hint=unknown_name_hint(name, known),
             )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from pyimgano.core.contracts import Samples
-from pyimgano.core.errors import ConfigError, PyimganoError
+from pyimgano.core.errors import ConfigError, PyimganoError, StorageError
 from pyimgano.core.files import atomic_open
 from pyimgano.workbench.demo.elpv import ELPV_MANIFEST, write_elpv
 from pyimgano.workbench.demo.textures import write_textures
@@ -138,12 +138,12 @@ def make_folder(folder: Path) -> None:
 
     Raises
     ------
-    PyimganoError
+    StorageError
         When it cannot be made.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise PyimganoError(
+        raise StorageError(
             f"cannot make the folder: {error.strerror or error}", where=str(folder), hint="--output DIR"
         ) from error

@@ -193,10 +193,10 @@ def _estimate(config: RunConfig, data: CategoryData) -> tuple[Optional[ResourceE
 
 def peak_memory() -> Optional[int]:
     """Return the bytes that this process has held at its peak so far; None where the system does not tell."""
-    try:
-        import resource
-    except ImportError:  # Windows
+    if sys.platform == "win32":
         return None
+    import resource
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return int(peak) if sys.platform == "darwin" else int(peak) * 1024
 
