@@ -137,6 +137,7 @@ def build_app() -> Any:
     """Return the root command."""
     app = typer.Typer(
         cls=LazyGroup,
+        add_completion=False,  # `pyimgano completion` does it, for all programs, and changes no file and no policy
         pretty_exceptions_enable=False,
         rich_markup_mode="rich",
         invoke_without_command=True,

@@ -11,6 +11,8 @@ def doctor(as_json: bool = typer.Option(False, "--json", help="Give a JSON objec
     """Check the installation and the machine, and say how to mend what is wrong.
 
     Ends with status 1 when there is a problem, else with 0; warnings do not count.
+
+    Example: pyimgano doctor
     """
     from functools import partial
 

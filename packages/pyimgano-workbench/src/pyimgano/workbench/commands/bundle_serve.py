@@ -45,6 +45,8 @@ def serve(
 
     It speaks plain HTTP and belongs behind a proxy that does TLS. SIGTERM and Ctrl-C end it when what was accepted is
     answered.
+
+    Example: pyimgano bundle serve parts.zip --port 8000 --records records.jsonl
     """
     import os
 

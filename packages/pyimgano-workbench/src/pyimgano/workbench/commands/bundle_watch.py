@@ -52,6 +52,8 @@ def watch(
 
     An image that cannot be read gets a record with `error`, and goes to FAILED. Ctrl-C and SIGTERM end it after the
     images in work; a watch that was killed goes on where it was, by the journal beside the records.
+
+    Example: pyimgano bundle watch parts.zip in/ --done done/ --failed failed/ --output records.jsonl
     """
     import signal
 

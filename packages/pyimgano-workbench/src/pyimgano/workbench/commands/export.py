@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, List, Optional  # noqa: UP035 - typer eva
 
 import typer
 
+from pyimgano.workbench.commands.completions import one_of, run_categories
+
 if TYPE_CHECKING:
     from pyimgano.workbench.bundle.export import Exported
 
@@ -26,12 +28,16 @@ def export(
         "--runtime",
         help="onnx: a graph for onnxruntime alone; torch: what the run saved, for the model's own code. "
         "Default: a graph, where the model has one.",
+        autocompletion=one_of("auto", "onnx", "torch"),
     ),
     precision: str = typer.Option(
-        "fp32", "--precision", help="Of the convolutions of graphs: fp32, fp16, or int8 (calibrated on good images)."
+        "fp32",
+        "--precision",
+        help="Of the convolutions of graphs: fp32, fp16, or int8 (calibrated on good images).",
+        autocompletion=one_of("fp32", "fp16", "int8"),
     ),
     categories: Optional[List[str]] = typer.Option(  # noqa: UP006
-        None, "--category", help="Only this category; repeatable."
+        None, "--category", help="Only this category; repeatable.", autocompletion=run_categories
     ),
     parity_images: Optional[Path] = typer.Option(
         None,
@@ -52,6 +58,8 @@ def export(
 
     The bundle is run on held-out images and compared with the trained detector: scores equal to 1e-4, maps to 1e-3,
     decisions identical; else nothing is left, and the exit code is 1.
+
+    Example: pyimgano export runs/new --to parts.zip
     """
     from pyimgano.workbench.bundle.export import ExportOptions, export_run
     from pyimgano.workbench.commands.console import ConsoleProgress

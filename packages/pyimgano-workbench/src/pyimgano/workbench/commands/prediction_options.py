@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import typer
 
+from pyimgano.workbench.commands.completions import one_of
+
 __all__ = ["AS_JSON", "BATCH_SIZE", "FORM", "INPUTS", "MAPS", "MASKS", "MAX_ERRORS", "OUTPUT", "OVERLAYS", "REGIONS"]
 
 INPUTS = typer.Argument(
@@ -15,7 +17,7 @@ OUTPUT = typer.Option(
     "-o",
     help="A file (.jsonl, .csv), or a folder for records and pictures. Without it records go to stdout.",
 )
-FORM = typer.Option(None, "--format", help="jsonl (default) or csv.")
+FORM = typer.Option(None, "--format", help="jsonl (default) or csv.", autocompletion=one_of("jsonl", "csv"))
 MAPS = typer.Option(False, "--maps", help="Write raw anomaly maps: 32-bit float TIFF, source size.")
 MASKS = typer.Option(False, "--masks", help="Write masks of what reaches the pixel threshold: PNG, 0/255, source size.")
 OVERLAYS = typer.Option(False, "--overlays", help="Write the images with their heat-map: PNG.")

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, List, Optional, Tuple  # noqa: UP035 - typer e
 
 import typer
 
+from pyimgano.workbench.commands.completions import defect_kinds, layouts
+
 if TYPE_CHECKING:
     from pyimgano.workbench.synthesis import Synthesis
 
@@ -24,7 +26,8 @@ def synthesize(
         None,
         "--kinds",
         metavar="A,B=WEIGHT",
-        help="Kinds of defect, e.g. scratch=3,stain (see: pyimgano components list --tag defects). Default: all.",
+        help="E.g. scratch=3,stain (see: pyimgano components list --tag defects). Default: all kinds.",
+        autocompletion=defect_kinds,
     ),
     per_image: str = typer.Option("1", "--per-image", metavar="N or A-B", help="Defects on an image, e.g. 1-3."),
     severity: str = typer.Option(
@@ -46,7 +49,9 @@ def synthesize(
     category: Optional[List[str]] = typer.Option(  # noqa: UP006
         None, "--category", help="Only this category of the dataset; may be repeated."
     ),
-    format: str = typer.Option("auto", "--format", help="Layout; auto finds out (see: pyimgano datasets list)."),
+    format: str = typer.Option(
+        "auto", "--format", help="Layout; auto finds out (see: pyimgano datasets list).", autocompletion=layouts
+    ),
     value_range: Optional[Tuple[float, float]] = typer.Option(  # noqa: UP006
         None, "--value-range", metavar="LOW HIGH", help="Values that become 0 and 255, e.g. 0 4095 of 12 bits in 16."
     ),
@@ -54,12 +59,12 @@ def synthesize(
 ) -> None:
     """Write a dataset of good images and of others with synthesised defects and masks, in MVTec's layout.
 
-    For example: pyimgano synthesize parts --output parts-defects --kinds scratch,dent=2 --per-image 1-3
-
     Half of the good test images get defects, the others are test/good. Without a test split, two fifths of the good
     images become test images first. No image stands on both sides.
 
     How a model does on synthesised defects tells whether the pipeline works, not how good it is on real ones.
+
+    Example: pyimgano synthesize parts/ --output parts-defects --kinds scratch,dent=2 --per-image 1-3
     """
     from pyimgano.workbench.commands.console import ConsoleProgress, say
     from pyimgano.workbench.commands.printing import print_json, stdout_reserved

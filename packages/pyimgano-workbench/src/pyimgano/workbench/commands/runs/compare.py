@@ -42,9 +42,7 @@ def compare(
     Differences are B - A with a 95 % interval: AUROC and its like by a paired bootstrap (good and defective images
     drawn apart), overkill and escape image by image (McNemar's test). Each metric is judged by itself.
 
-    pyimgano runs compare runs/20260301T080000Z_cells_train runs/20260302T080000Z_cells_train
-
-    pyimgano runs compare runs/main runs/new --fail-on-regression image_auroc:0.01 --fail-on-regression escape
+    Example: pyimgano runs compare runs/old runs/new --fail-on-regression image_auroc:0.01
     """
     from pyimgano.core.errors import ConfigError
     from pyimgano.workbench.commands.console import say

@@ -33,6 +33,8 @@ def drift(
 
     A category's records are cut into windows, each compared once by exact Kolmogorov-Smirnov tests. With --images, the
     images' brightness, contrast, sharpness, saturation and size are compared as well.
+
+    Example: pyimgano runs drift runs/new records.jsonl --images done/
     """
     from pyimgano.core.errors import ConfigError
     from pyimgano.workbench.commands.printing import print_json

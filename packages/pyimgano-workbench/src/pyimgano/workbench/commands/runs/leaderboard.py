@@ -28,6 +28,8 @@ def leaderboard(
     """Rank complete runs. Only runs that were tested on the same images stand in one table.
 
     A run that the test images do not tell from the best (paired comparison, 95 %) is marked with =.
+
+    Example: pyimgano runs leaderboard runs --metric pixel_aupro
     """
     from pyimgano.core.errors import ConfigError
     from pyimgano.workbench.commands.console import say

@@ -26,6 +26,8 @@ def submission(
     """Write what MVTec AD 2's evaluation server wants: maps (float16 TIFF) and masks (PNG, 0/255) at source size.
 
     It needs `pip install "pyimgano-workbench[submission]"`. What is missing for a complete submission is said.
+
+    Example: pyimgano runs submission runs/ad2 MVTec_AD_2/ --output submission
     """
     from pyimgano.workbench.commands.console import ConsoleProgress, say
     from pyimgano.workbench.commands.printing import print_json, print_text, stdout_reserved

@@ -28,6 +28,8 @@ def verify(
     """Carry out a run's config again, and say whether records, thresholds, metrics and splits come out the same.
 
     The dataset must be where the run's config says. Exit code 0: identical; 1: not.
+
+    Example: pyimgano runs verify runs/new
     """
     from pyimgano.workbench.commands.console import ConsoleProgress
     from pyimgano.workbench.commands.printing import print_json, stdout_reserved
