@@ -31,8 +31,18 @@ _OWN = {
 }
 
 PANELS = {
-    "Workflow": ("demo", "init", "synthesize", "train", "benchmark", "robust-benchmark", "infer", "runs"),
-    "Deployment": ("export", "bundle"),
+    "Workflow": (
+        "demo",
+        "init",
+        "synthesize",
+        "train",
+        "benchmark",
+        "robust-benchmark",
+        "infer",
+        "runs",
+        "export",
+        "bundle",
+    ),
     "Catalogue": ("models", "recipes", "datasets", "augment", "components", "plugins"),
     "Environment": ("doctor", "cache", "schema", "completion"),
 }

@@ -16,9 +16,9 @@ def _shells(incomplete: str) -> list[str]:
 def completion(
     shell: str = typer.Argument(metavar="SHELL", help="bash, zsh, fish or powershell.", autocompletion=_shells),
 ) -> None:
-    """Print the script by which a shell completes commands, options, models, presets, categories and other names.
+    """Print the script by which a shell completes what is typed.
 
-    Load it where the shell starts, and open a new one:
+    Commands, options, models, presets, the categories of a run, and other names. Load it where the shell starts, and open a new one:
 
     bash, in ~/.bashrc: source <(pyimgano completion bash)
 

@@ -75,8 +75,10 @@ def preview(
         "--mask",
         help="A mask, drawn as an outline that moves with its image; one for each, in their order.",
     ),
-    seed: int = typer.Option(0, "--seed", min=0, help="Of everything that is drawn by lot."),
-    cell: int = typer.Option(160, "--cell", min=16, max=2048, help="Side of each picture on the sheet, in pixels."),
+    seed: int = typer.Option(0, "--seed", metavar="N", min=0, help="Of everything that is drawn by lot."),
+    cell: int = typer.Option(
+        160, "--cell", metavar="N", min=16, max=2048, help="Side of each picture on the sheet, in pixels."
+    ),
     as_json: bool = typer.Option(False, "--json", help="Print the sheet's path and what it shows as JSON."),
 ) -> None:
     """Show what drifts do to images, on one sheet: a row for each drift, a column for each severity.

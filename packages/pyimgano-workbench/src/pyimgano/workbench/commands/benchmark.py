@@ -54,14 +54,14 @@ def benchmark(
     output: Path = typer.Option(
         Path("benchmark"), "--output", "-o", help="Folder for the table and the runs; the same one resumes."
     ),
-    jobs: int = typer.Option(1, "--jobs", min=1, help="Processes; times are comparable with 1 only."),
+    jobs: int = typer.Option(1, "--jobs", metavar="N", min=1, help="Processes; times are comparable with 1 only."),
     list_models: bool = typer.Option(False, "--list-models", help="List the models and stop."),
     list_categories: bool = typer.Option(False, "--list-categories", help="List the dataset's categories and stop."),
     as_json: bool = typer.Option(False, "--json", help="Print rows and summary as JSON."),
 ) -> None:
-    """Run every model on every category with every seed, and compare them: mean ± standard deviation over the seeds.
+    """Run every model on every category with every seed, and compare them.
 
-    Each cell is a run, as `train` makes it, in a process of its own: one that fails is a row with its error, and the
+    The table has mean ± standard deviation over the seeds. Each cell is a run, as `train` makes it, in a process of its own: one that fails is a row with its error, and the
     exit code is 1 at the end. Rows go into leaderboard.csv and leaderboard.json as they come; the same command again
     goes on where it was interrupted. A suite's models that need an extra which is not installed are told, and skipped;
     its models share their features through a cache on disk.

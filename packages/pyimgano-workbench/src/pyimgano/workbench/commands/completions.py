@@ -111,7 +111,8 @@ def run_categories(ctx: typer.Context, incomplete: str) -> list[str]:
     from pyimgano.core.errors import PyimganoError
     from pyimgano.workbench.runs import open_run
 
-    run = ctx.params.get("from_run") or ctx.params.get("run")
+    # The option that waits for its value keeps the parser from giving the arguments before it to their names.
+    run = ctx.params.get("from_run") or ctx.params.get("run") or next(iter(ctx.args), None)
     try:
         names = [category.name for category in open_run(run).categories()] if run else []
     except (OSError, PyimganoError):  # not a run, or not one yet

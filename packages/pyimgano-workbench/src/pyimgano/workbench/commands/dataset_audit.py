@@ -45,11 +45,15 @@ def audit(
         None, "--set", metavar="KEY=VALUE", help="Parameter of the model, e.g. input_size=128; repeatable."
     ),
     no_outliers: bool = typer.Option(False, "--no-outliers", help="Do not rank the good images: files only."),
-    likeness: float = typer.Option(0.99, "--likeness", help="From which likeness on two images are near-duplicates."),
-    folds: int = typer.Option(5, "--folds", help="Models per category; each scores the images that it has not seen."),
-    most: int = typer.Option(500, "--most", help="Images that a model is fitted on at most."),
-    top: int = typer.Option(50, "--top", help="Images per category that are listed."),
-    seed: int = typer.Option(0, "--seed", help="Seed of folds and models."),
+    likeness: float = typer.Option(
+        0.99, "--likeness", metavar="X", help="From which likeness on two images are near-duplicates."
+    ),
+    folds: int = typer.Option(
+        5, "--folds", metavar="N", help="Models per category; each scores the images that it has not seen."
+    ),
+    most: int = typer.Option(500, "--most", metavar="N", help="Images that a model is fitted on at most."),
+    top: int = typer.Option(50, "--top", metavar="N", help="Images per category that are listed."),
+    seed: int = typer.Option(0, "--seed", metavar="N", help="Seed of folds and models."),
     value_range: Optional[Tuple[float, float]] = typer.Option(  # noqa: UP006
         None, "--value-range", metavar="LOW HIGH", help="Values that become black and white, for 10 or 12 bits."
     ),
@@ -107,7 +111,7 @@ def manifest(
     category: Optional[List[str]] = typer.Option(  # noqa: UP006
         None, "--category", help="Only this category; may be repeated."
     ),
-    seed: int = typer.Option(0, "--seed", help="Decides on the test images of data that has no split."),
+    seed: int = typer.Option(0, "--seed", metavar="N", help="Decides on the test images of data that has no split."),
     force: bool = typer.Option(False, "--force", help="Replace the file if it is there."),
     as_json: bool = typer.Option(False, "--json", help="Print the manifest's path and the counts as JSON."),
 ) -> None:

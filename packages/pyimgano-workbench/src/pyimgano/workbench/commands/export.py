@@ -45,7 +45,9 @@ def export(
         metavar="FOLDER",
         help="Images to compare on, where the run's dataset is gone; a category's own in a folder of its name.",
     ),
-    parity_limit: int = typer.Option(100, "--parity-limit", min=1, help="Images of each category to compare on."),
+    parity_limit: int = typer.Option(
+        100, "--parity-limit", metavar="N", min=1, help="Images of each category to compare on."
+    ),
     allow_changed_decisions: bool = typer.Option(
         False,
         "--allow-changed-decisions",
@@ -54,9 +56,9 @@ def export(
     force: bool = typer.Option(False, "--force", help="Replace a bundle that is there."),
     as_json: bool = typer.Option(False, "--json", help="Give what was made and how it compares as JSON."),
 ) -> None:
-    """Make a portable bundle of a run: detectors, thresholds, pre- and post-processing, samples, checksums.
+    """Make a portable bundle of a run, compared with the run before it is kept.
 
-    The bundle is run on held-out images and compared with the trained detector: scores equal to 1e-4, maps to 1e-3,
+    It holds detectors, thresholds, pre- and post-processing, samples and checksums. The bundle is run on held-out images and compared with the trained detector: scores equal to 1e-4, maps to 1e-3,
     decisions identical; else nothing is left, and the exit code is 1.
 
     Example: pyimgano export runs/new --to parts.zip

@@ -53,9 +53,9 @@ def infer(
     settings: Optional[List[str]] = typer.Option(  # noqa: UP006
         None, "--set", metavar="PARAM=VALUE", help="A parameter of --model (pyimgano models info NAME); repeatable."
     ),
-    seed: int = typer.Option(0, "--seed", help="Seed of the split and the fit with --model."),
+    seed: int = typer.Option(0, "--seed", metavar="N", help="Of the split and fit with --model."),
     save_run: Optional[Path] = typer.Option(
-        None, "--save-run", metavar="DIR", help="Keep the run that --model makes, below this folder."
+        None, "--save-run", metavar="DIR", help="Keep the run of --model in this folder."
     ),
     output: Optional[Path] = OUTPUT,
     form: Optional[str] = FORM,

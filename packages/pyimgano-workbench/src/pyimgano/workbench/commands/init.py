@@ -23,9 +23,9 @@ def init(
     force: bool = typer.Option(False, "--force", help="Replace the file if it is there."),
     as_json: bool = typer.Option(False, "--json", help="Print the file and what was noticed as JSON."),
 ) -> None:
-    """Look at a dataset and write a commented run config for it, which `pyimgano train --config` runs as it is.
+    """Look at a dataset and write a commented run config for it.
 
-    Asks nothing, on a terminal or off it. TOML and YAML explain every key; JSON has no comments.
+    `pyimgano train --config` runs it as it is. Asks nothing, on a terminal or off it. TOML and YAML explain every key; JSON has no comments.
 
     Example: pyimgano init parts/ --output parts.toml
     """

@@ -8,9 +8,7 @@ from pyimgano.workbench.commands.completions import one_of
 
 __all__ = ["AS_JSON", "BATCH_SIZE", "FORM", "INPUTS", "MAPS", "MASKS", "MAX_ERRORS", "OUTPUT", "OVERLAYS", "REGIONS"]
 
-INPUTS = typer.Argument(
-    metavar="INPUT...", help="Images, folders (with all below), patterns such as 'in/**/*.png', manifests."
-)
+INPUTS = typer.Argument(metavar="INPUT...", help="Images, folders, patterns such as 'in/**/*.png', manifests.")
 OUTPUT = typer.Option(
     None,
     "--output",
@@ -25,7 +23,7 @@ REGIONS = typer.Option(
     True, "--regions/--no-regions", help="List the defective regions of each image, where the model has maps."
 )
 MAX_ERRORS = typer.Option(
-    0, "--max-errors", min=0, help="Unreadable images to tolerate; with more of them the exit code is 4."
+    0, "--max-errors", metavar="N", min=0, help="Unreadable images to tolerate; with more of them the exit code is 4."
 )
-BATCH_SIZE = typer.Option(None, "--batch-size", min=1, help="Images per step; never changes a score.")
+BATCH_SIZE = typer.Option(None, "--batch-size", metavar="N", min=1, help="Images per step; never changes a score.")
 AS_JSON = typer.Option(False, "--json", help="Print the summary as JSON; needs --output.")

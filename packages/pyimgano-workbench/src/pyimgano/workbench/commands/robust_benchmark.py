@@ -40,25 +40,29 @@ def robust_benchmark(
         autocompletion=drift_list,
     ),
     severities: str = typer.Option("1,2,3,4,5", "--severities", metavar="N,...", help="Of 1 to 5, e.g. 1,3,5."),
-    seed: int = typer.Option(0, "--seed", min=0, help="Of the drifts, of --limit and of the intervals."),
+    seed: int = typer.Option(0, "--seed", metavar="N", min=0, help="Of the drifts, of --limit and of the intervals."),
     limit: Optional[int] = typer.Option(
         None, "--limit", min=1, metavar="N", help="Test images of each category, at most; labels keep their shares."
     ),
-    jobs: int = typer.Option(1, "--jobs", min=1, help="Processes; each loads the models."),
+    jobs: int = typer.Option(1, "--jobs", metavar="N", min=1, help="Processes; each loads the models."),
     compare: Optional[Path] = typer.Option(
         None, "--compare", metavar="OTHER", help="A run, or the folder of its benchmark, to compare with."
     ),
     max_errors: int = typer.Option(
-        0, "--max-errors", min=0, help="Images that may lack a score in a condition; with more the exit code is 4."
+        0,
+        "--max-errors",
+        metavar="N",
+        min=0,
+        help="Images that may lack a score in a condition; with more the exit code is 4.",
     ),
     output: Path = typer.Option(
         Path("robustness"), "--output", "-o", metavar="DIR", help="Folder for the results; the same one resumes."
     ),
     as_json: bool = typer.Option(False, "--json", help="Print robustness.json."),
 ) -> None:
-    """Drift a run's test images in every way and severity, and see what its calibrated threshold makes of them.
+    """Drift a run's test images, and see what its threshold makes of them.
 
-    The threshold stays as it is, as on a line: overkill gained and recall lost against the same images without drift,
+    Every drift in every severity. The calibrated threshold stays as it is, as on a line: overkill gained and recall lost against the same images without drift,
     AUROC, all with intervals. An image that cannot be scored is counted, never decided. The same command again goes on
     where it was interrupted.
 

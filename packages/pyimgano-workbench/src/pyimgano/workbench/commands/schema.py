@@ -18,7 +18,7 @@ def schema(
     list_all: bool = typer.Option(False, "--list", help="List their names, versions and what they describe."),
     as_json: bool = typer.Option(False, "--json", help="Give the list as JSON; a schema is JSON anyway."),
 ) -> None:
-    """Print a JSON Schema (draft 2020-12): of the run config, or of a file that a command leaves.
+    """Print the JSON Schema of the run config, or of a file that a command leaves.
 
     Example: pyimgano schema run-config
     """

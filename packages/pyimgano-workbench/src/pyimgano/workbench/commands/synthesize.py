@@ -34,7 +34,11 @@ def synthesize(
         "1-4", "--severity", metavar="N or A-B", help="1: small and faint … 5: nobody overlooks it."
     ),
     count: Optional[int] = typer.Option(
-        None, "--count", min=1, help="Images with defects, per category. Default: each image set aside for it once."
+        None,
+        "--count",
+        metavar="N",
+        min=1,
+        help="Images with defects, per category. Default: each image set aside for it once.",
     ),
     roi: Optional[Path] = typer.Option(
         None, "--roi", metavar="MASK", help="Image whose pixels other than 0 say where defects may lie, in all images."
@@ -42,7 +46,9 @@ def synthesize(
     bank: Optional[Path] = typer.Option(
         None, "--bank", metavar="DIR", help="Crops of real defects with masks, for the kind defect-bank."
     ),
-    seed: int = typer.Option(0, "--seed", min=0, help="Seed of all lots: the same one gives the same bytes."),
+    seed: int = typer.Option(
+        0, "--seed", metavar="N", min=0, help="Seed of all lots: the same one gives the same bytes."
+    ),
     preview: Optional[Path] = typer.Option(
         None, "--preview", metavar="SHEET.png", help="Write a contact sheet of some images of each kind."
     ),
@@ -57,9 +63,9 @@ def synthesize(
     ),
     as_json: bool = typer.Option(False, "--json", help="Print what was written as JSON."),
 ) -> None:
-    """Write a dataset of good images and of others with synthesised defects and masks, in MVTec's layout.
+    """Write a dataset of good images and of others with synthesised defects.
 
-    Half of the good test images get defects, the others are test/good. Without a test split, two fifths of the good
+    It has masks, and MVTec's layout. Half of the good test images get defects, the others are test/good. Without a test split, two fifths of the good
     images become test images first. No image stands on both sides.
 
     How a model does on synthesised defects tells whether the pipeline works, not how good it is on real ones.

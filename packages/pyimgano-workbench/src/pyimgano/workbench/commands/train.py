@@ -36,7 +36,7 @@ def train(
     preset: Optional[str] = typer.Option(
         None, "--preset", help="Preset of the recipe, e.g. fast, balanced, accurate.", autocompletion=presets
     ),
-    seed: Optional[int] = typer.Option(None, "--seed", help="Seed of every random choice."),
+    seed: Optional[int] = typer.Option(None, "--seed", metavar="N", help="Seed of every random choice."),
     output: Optional[Path] = typer.Option(None, "--output", "-o", help="Folder that the run directory is made in."),
     resume: Optional[Path] = typer.Option(
         None, "--resume", metavar="RUN", help="Finish an interrupted run instead of starting one."
@@ -56,9 +56,9 @@ def train(
         False, "--json", help="Print the run's report as JSON instead of its path; with --dry-run, config and plan."
     ),
 ) -> None:
-    """Fit on good images, calibrate a threshold on held-out good ones, evaluate, and keep it all in a run directory.
+    """Fit on good images, calibrate a threshold on held-out ones, and evaluate.
 
-    Prints the run's path. With more unreadable test images than max_errors the run is complete, but the exit code is 4.
+    All is kept in a run directory, whose path is printed. With more unreadable test images than max_errors the run is complete, but the exit code is 4.
 
     Example: pyimgano train --dataset parts/ --model patchcore --preset fast --output runs
     """

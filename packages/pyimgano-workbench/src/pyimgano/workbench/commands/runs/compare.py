@@ -33,9 +33,9 @@ def compare(
     page: Optional[Path] = typer.Option(
         None, "--report", metavar="FILE.html", help="Write a page with both runs side by side; it works offline."
     ),
-    flips: int = typer.Option(10, "--flips", min=0, help="Changed decisions to show; JSON has all."),
-    seed: int = typer.Option(0, "--seed", min=0, help="Seed of the bootstrap."),
-    resamples: int = typer.Option(2000, "--resamples", min=200, help="Resamples of the bootstrap."),
+    flips: int = typer.Option(10, "--flips", metavar="N", min=0, help="Changed decisions to show; JSON has all."),
+    seed: int = typer.Option(0, "--seed", metavar="N", min=0, help="Seed of the bootstrap."),
+    resamples: int = typer.Option(2000, "--resamples", metavar="N", min=200, help="Resamples of the bootstrap."),
 ) -> None:
     """Say whether run B beats run A on the same test images, by the files of both runs alone.
 

@@ -19,7 +19,9 @@ def submission(
     splits: str = typer.Option(
         "test_private,test_private_mixed", "--splits", metavar="A,B", help="Private test sets to write."
     ),
-    batch_size: Optional[int] = typer.Option(None, "--batch-size", min=1, help="Images per step; never changes a map."),
+    batch_size: Optional[int] = typer.Option(
+        None, "--batch-size", metavar="N", min=1, help="Images per step; never changes a map."
+    ),
     force: bool = typer.Option(False, "--force", help="Replace an earlier submission."),
     as_json: bool = typer.Option(False, "--json", help="Print what DIR.json holds."),
 ) -> None:

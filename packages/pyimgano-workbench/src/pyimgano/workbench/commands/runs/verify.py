@@ -21,7 +21,7 @@ def verify(
         None, "--keep", metavar="DIR", help="Keep the second run in this folder instead of removing it."
     ),
     tolerance: float = typer.Option(
-        0.0, "--tolerance", min=0.0, help="By how much numbers may differ, e.g. on another processor."
+        0.0, "--tolerance", metavar="X", min=0.0, help="By how much numbers may differ, e.g. on another processor."
     ),
     as_json: bool = typer.Option(False, "--json", help="Give all differences as JSON."),
 ) -> None:
