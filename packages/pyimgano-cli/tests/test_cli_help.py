@@ -91,9 +91,8 @@ def test_no_line_is_wider_than_the_terminal_and_no_name_is_cut(help_of, columns)
 
 
 def test_paragraphs_are_broken_by_the_terminal_alone(cli, command, monkeypatch):
-    command(
-        'def act() -> None:\n    """Act.\n\n    One paragraph\n    of two lines.\n\n    \\b\n    As it\n    is.\n    """'
-    )
+    text = "Act.\n\n    One paragraph\n    of two lines.\n\n    \\b\n    As it\n    is.\n"
+    command(f'def act() -> None:\n    """{text}    """')
     monkeypatch.setenv("COLUMNS", "100")
     text = cli("act", "--help").out
     assert "One paragraph of two lines." in text

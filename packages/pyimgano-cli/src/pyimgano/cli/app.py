@@ -30,8 +30,8 @@ def build_command(entry: EntryPoint, name: str) -> Any:
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
     app.callback()(_nothing)  # makes it a group, from which the one command is taken
     if isinstance(target, typer.Typer):
-        own_class = isinstance(target.info.cls, type)
-        app.add_typer(target, name=name, **({} if own_class else {"cls": SuggestingGroup}))
+        own = target.info.cls
+        app.add_typer(target, name=name, cls=own if isinstance(own, type) else SuggestingGroup)
     else:
         app.command(name)(target)
     command = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]

@@ -34,7 +34,7 @@ def answer(command: Any, program: str) -> int:
 
     Nothing goes to stderr, not even what broken plugins say: it would stand in the middle of what is being typed.
     """
-    from typer.completion import completion_init
+    from typer.completion import completion_init  # type: ignore[attr-defined]
 
     completion_init()
     with open(os.devnull, "w", encoding="utf-8") as nowhere, contextlib.redirect_stderr(nowhere):
@@ -49,7 +49,7 @@ def answer(command: Any, program: str) -> int:
 
 def completion_script(shell: str) -> str:
     """Return the script that makes one of :data:`SHELLS` ask the :data:`PROGRAMS`."""
-    from typer.completion import get_completion_script
+    from typer.completion import get_completion_script  # type: ignore[attr-defined]
 
     return "\n\n".join(
         get_completion_script(prog_name=program, complete_var=_variable(program), shell=shell) for program in PROGRAMS

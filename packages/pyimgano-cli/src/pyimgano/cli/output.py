@@ -73,8 +73,9 @@ def print_names(names: Sequence[str]) -> None:
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print rows of text under their column titles.
 
-    On a terminal long cells wrap, and stand below each other where it is too narrow for that. Elsewhere each row is one line, its cells separated by at least two spaces and the
-    titles left out, so that ``cut``, ``awk`` and ``head`` do what is expected of them.
+    On a terminal long cells wrap, and stand below each other where it is too narrow for that. Elsewhere each row is one
+    line, its cells separated by at least two spaces and the titles left out, so that ``cut``, ``awk`` and ``head`` do
+    what is expected of them.
     """
     if sys.stdout is not None and sys.stdout.isatty():
         from rich.console import Console

@@ -18,7 +18,8 @@ def completion(
 ) -> None:
     """Print the script by which a shell completes what is typed.
 
-    Commands, options, models, presets, the categories of a run, and other names. Load it where the shell starts, and open a new one:
+    Commands, options, models, presets, the categories of a run, and other names. Load it where the shell starts, and
+    open a new one:
 
     bash, in ~/.bashrc: source <(pyimgano completion bash)
 

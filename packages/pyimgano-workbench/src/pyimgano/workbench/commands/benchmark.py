@@ -61,10 +61,10 @@ def benchmark(
 ) -> None:
     """Run every model on every category with every seed, and compare them.
 
-    The table has mean ± standard deviation over the seeds. Each cell is a run, as `train` makes it, in a process of its own: one that fails is a row with its error, and the
-    exit code is 1 at the end. Rows go into leaderboard.csv and leaderboard.json as they come; the same command again
-    goes on where it was interrupted. A suite's models that need an extra which is not installed are told, and skipped;
-    its models share their features through a cache on disk.
+    The table has mean ± standard deviation over the seeds. Each cell is a run, as `train` makes it, in a process of its
+    own: one that fails is a row with its error, and the exit code is 1 at the end. Rows go into leaderboard.csv and
+    leaderboard.json as they come; the same command again goes on where it was interrupted. A suite's models that need
+    an extra which is not installed are told, and skipped; its models share their features through a cache on disk.
 
     Example: pyimgano benchmark --dataset parts/ --suite classical --output bench
     """

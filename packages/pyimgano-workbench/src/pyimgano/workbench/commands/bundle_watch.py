@@ -23,9 +23,7 @@ def watch(
     poll: float = typer.Option(0.5, "--poll", metavar="S", help="Seconds between two looks there."),
     once: bool = typer.Option(False, "--once", help="End when no image is left."),
     regions: bool = typer.Option(True, "--regions/--no-regions", help="List defective regions."),
-    max_pixels: int = typer.Option(
-        2**26, "--max-pixels", metavar="N", min=1, help="Images that claim more are errors."
-    ),
+    max_pixels: int = typer.Option(2**26, "--max-pixels", metavar="N", min=1, help="Larger images are errors."),
     webhook: Optional[str] = typer.Option(
         None, "--webhook", metavar="URL", help=f"POST every record, signed with {SECRET}."
     ),

@@ -32,7 +32,8 @@ def demo(
 ) -> None:
     """Run the whole loop on real photographs, in about a minute.
 
-    Dataset, config, training, calibrated threshold, evaluation, inference. It does nothing that the other commands do not do, and says at its end which to type next.
+    Dataset, config, training, calibrated threshold, evaluation, inference. It does nothing that the other commands do
+    not do, and says at its end which to type next.
 
     Example: pyimgano demo --output pyimgano-demo
     """

@@ -58,8 +58,9 @@ def export(
 ) -> None:
     """Make a portable bundle of a run, compared with the run before it is kept.
 
-    It holds detectors, thresholds, pre- and post-processing, samples and checksums. The bundle is run on held-out images and compared with the trained detector: scores equal to 1e-4, maps to 1e-3,
-    decisions identical; else nothing is left, and the exit code is 1.
+    It holds detectors, thresholds, pre- and post-processing, samples and checksums. The bundle is run on held-out
+    images and compared with the trained detector: scores equal to 1e-4, maps to 1e-3, decisions identical; else nothing
+    is left, and the exit code is 1.
 
     Example: pyimgano export runs/new --to parts.zip
     """

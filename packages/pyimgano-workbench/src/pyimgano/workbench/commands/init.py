@@ -25,7 +25,8 @@ def init(
 ) -> None:
     """Look at a dataset and write a commented run config for it.
 
-    `pyimgano train --config` runs it as it is. Asks nothing, on a terminal or off it. TOML and YAML explain every key; JSON has no comments.
+    `pyimgano train --config` runs it as it is. Asks nothing, on a terminal or off it. TOML and YAML explain every key;
+    JSON has no comments.
 
     Example: pyimgano init parts/ --output parts.toml
     """

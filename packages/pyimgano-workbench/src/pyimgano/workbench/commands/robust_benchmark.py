@@ -62,9 +62,9 @@ def robust_benchmark(
 ) -> None:
     """Drift a run's test images, and see what its threshold makes of them.
 
-    Every drift in every severity. The calibrated threshold stays as it is, as on a line: overkill gained and recall lost against the same images without drift,
-    AUROC, all with intervals. An image that cannot be scored is counted, never decided. The same command again goes on
-    where it was interrupted.
+    Every drift in every severity. The calibrated threshold stays as it is, as on a line: overkill gained and recall
+    lost against the same images without drift, AUROC, all with intervals. An image that cannot be scored is counted,
+    never decided. The same command again goes on where it was interrupted.
 
     Example: pyimgano robust-benchmark --from-run runs/new --drifts exposure,defocus --compare runs/old
     """

@@ -65,8 +65,8 @@ def synthesize(
 ) -> None:
     """Write a dataset of good images and of others with synthesised defects.
 
-    It has masks, and MVTec's layout. Half of the good test images get defects, the others are test/good. Without a test split, two fifths of the good
-    images become test images first. No image stands on both sides.
+    It has masks, and MVTec's layout. Half of the good test images get defects, the others are test/good. Without a test
+    split, two fifths of the good images become test images first. No image stands on both sides.
 
     How a model does on synthesised defects tells whether the pipeline works, not how good it is on real ones.
 

@@ -58,7 +58,8 @@ def train(
 ) -> None:
     """Fit on good images, calibrate a threshold on held-out ones, and evaluate.
 
-    All is kept in a run directory, whose path is printed. With more unreadable test images than max_errors the run is complete, but the exit code is 4.
+    All is kept in a run directory, whose path is printed. With more unreadable test images than max_errors the run is
+    complete, but the exit code is 4.
 
     Example: pyimgano train --dataset parts/ --model patchcore --preset fast --output runs
     """
