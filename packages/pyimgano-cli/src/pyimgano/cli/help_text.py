@@ -28,6 +28,9 @@ def fit_help(command: Any) -> None:
             text if text.lstrip().startswith("\b") else " ".join(text.split()) for text in paragraphs
         )
         command.short_help = command.short_help or command.help.split("\n\n")[0]  # plain lists cut what has none
+    for parameter in command.params:
+        if parameter.default is None:
+            parameter.show_default = False  # old releases of typer would write [default: None]
     write = command.format_help
 
     def format_help(ctx: Any, formatter: Any) -> None:
