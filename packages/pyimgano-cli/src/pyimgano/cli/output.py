@@ -86,7 +86,8 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
         console = Console()
         if not table_fits(rows, [False] * len(columns), console.width):
-            print_text("\n".join(stacked_lines(columns, rows, console.width)))
+            for line in stacked_lines(columns, rows, console.width):
+                console.print(Text(line, style="" if line.startswith(" ") else "cyan"), soft_wrap=True)
             return
         table = Table(box=None, pad_edge=False, header_style="bold")
         for index, title in enumerate(columns):

@@ -59,7 +59,8 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, titles
 
         console = Console()
         if not table_fits(rows, numeric, console.width):
-            print_text("\n".join(stacked_lines(columns, rows, console.width)))
+            for line in stacked_lines(columns, rows, console.width):
+                console.print(Text(line, style="" if line.startswith(" ") else "cyan"), soft_wrap=True)
             return
         table = Table(box=None, pad_edge=False, header_style="bold")
         for index, title in enumerate(columns):
