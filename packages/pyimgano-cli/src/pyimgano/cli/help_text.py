@@ -7,7 +7,6 @@ the help is plain text instead, in which a description that does not fit beside 
 from __future__ import annotations
 
 import functools
-import shutil
 from typing import Any
 
 __all__ = ["fit_help"]
@@ -34,7 +33,9 @@ def fit_help(command: Any) -> None:
     write = command.format_help
 
     def format_help(ctx: Any, formatter: Any) -> None:
-        width = shutil.get_terminal_size().columns
+        from rich.console import Console
+
+        width = Console().width  # typer's tables have it: that of the terminal behind a pipe, too
         if width < _table_width(command.get_params(ctx)):
             _make_plain(command, ctx)
             formatter.width = width
