@@ -44,6 +44,7 @@ ON_3_10 = pytest.mark.skipif(sys.version_info < (3, 10), reason="anomalib 2 need
 COMMANDS = [
     ("--help",),
     ("--version",),
+    ("completion", "bash"),
     ("train", "--help"),
     ("infer", "--help"),
     ("bundle", "watch", "--help"),
@@ -93,6 +94,13 @@ def modules_after(code, *arguments, tmp_path):
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_command_imports_nothing_heavy(command, tmp_path):
     assert modules_after(RUN, *command, tmp_path=tmp_path) & HEAVY == set()
+
+
+@pytest.mark.parametrize("line", ["pyimgano ", "pyimgano train --model ", "pyimgano benchmark --suite "])
+def test_completion_imports_nothing_heavy(line, tmp_path):
+    asked = {"_PYIMGANO_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
+    code = f"import os\nos.environ.update({asked})\n{RUN}"
+    assert modules_after(code, tmp_path=tmp_path) & HEAVY == set()
 
 
 @pytest.mark.parametrize(

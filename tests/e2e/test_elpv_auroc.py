@@ -17,14 +17,13 @@ from pyimgano.core.images import read_image
 from pyimgano.models.efficient_ad import EfficientAd
 from pyimgano.models.padim import Padim
 from pyimgano.models.patchcore import PatchCore
-from pyimgano.models.reverse_distillation import ReverseDistillation
 from pyimgano.models.simplenet import SimpleNet
 from pyimgano.models.stfpm import STFPM
 from pyimgano.models.supersimplenet import SuperSimpleNet
 
 pytestmark = pytest.mark.long
 
-SEEDS = range(3)  # the benchmarks take five
+SEEDS = range(2)  # the benchmarks take five
 N_TRAIN, N_TEST = 200, 100
 
 
@@ -74,17 +73,15 @@ SMALL = {"backbone": "efficientnet-lite0", "input_size": 128, "epochs": 3}
 """A short training of about 20 seconds on one core; the papers' takes a hundred epochs and four times the pixels."""
 
 
-@pytest.mark.parametrize(("model", "seed"), [(STFPM, 0), (STFPM, 1), (ReverseDistillation, 0), (SimpleNet, 0)])
-def test_three_epochs_lift_a_trained_model_above_its_untrained_self_and_chance(
-    model: Any, seed: int, split: Split
-) -> None:
-    train, test_good, test_defective = split(seed)
+@pytest.mark.parametrize("model", [STFPM, SimpleNet])
+def test_three_epochs_lift_a_trained_model_above_its_untrained_self_and_chance(model: Any, split: Split) -> None:
+    train, test_good, test_defective = split(0)
 
     def auroc(detector: Any) -> float:
         scores = detector.decision_function([*test_good, *test_defective])
         return float(roc_auc_score([0] * N_TEST + [1] * N_TEST, scores))
 
-    detector = model(seed=seed, **SMALL)
+    detector = model(**SMALL)
     detector.trainable("full")
     detector.finish_training(train)
     untrained = auroc(detector)

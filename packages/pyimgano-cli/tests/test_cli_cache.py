@@ -160,6 +160,8 @@ def test_fetch_prints_the_path_alone_and_does_not_fetch_twice(cli, cache, acme, 
     assert (again.code, again.out) == (0, f"{path}\n")
     assert "nothing to download" in again.err
     assert "talks" not in again.err
+    known = json.loads(cli("cache", "fetch", "bolt", "--json").out)
+    assert (known["name"], known["path"], known["sha256"]) == ("acme/bolt", str(path), "ab" * 32)
 
 
 def test_a_failed_fetch_says_what_to_type(cli, cache, acme):
@@ -228,6 +230,17 @@ def test_clear_removes_what_was_asked_for_and_nothing_else(cli, filled, argument
     assert done.out == asked.out
     assert [file["name"] for file in json.loads(cli("cache", "list", "--json").out)["files"]] == left
     assert (filled / "mine.txt").is_file()
+
+
+def test_clear_as_json_asks_nobody(cli, filled):
+    refused = cli("cache", "clear", "--graphs", "--json")
+    assert (refused.code, refused.out) == (2, "")
+    assert "hint: add --yes" in refused.err
+    assert len(files_in(filled)) == 7
+    done = json.loads(cli("cache", "clear", "--graphs", "--json", "--yes").out)
+    assert done["place"] == str(filled)
+    assert [file["name"] for file in done["removed"]] == [NET_GRAPH, NUT_GRAPH]
+    assert all(file["kind"] == "graph" and file["size"] for file in done["removed"])
 
 
 def test_clear_wants_to_be_told_what(cli, filled):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import sys
+from pathlib import Path
 
 import pytest
 
-from pyimgano.cli.checks import OK, PROBLEM, WARNING, libraries, machine, packages, run_checks
+from pyimgano.cli.checks import OK, PROBLEM, WARNING, accelerator, libraries, machine, packages, run_checks
+from pyimgano.cli.checks.finding import setting
 from pyimgano.cli.checks.libraries import Probe
 
 
@@ -17,21 +19,23 @@ def test_doctor_reports_on_everything_and_ends_with_its_verdict(process, tmp_pat
     report = json.loads(done.out)
     assert report["ok"] == (done.code == 0)
     topics = [finding["topic"] for finding in report["findings"]]
-    for topic in ("python", "packages", "numpy", "opencv", "torch", "onnxruntime", "weights", "models", "components",
-                  "plugins", "cache", "threads", "memory", "disk"):  # fmt: skip
+    for topic in ("python", "packages", "numpy", "opencv", "torch", "accelerator", "onnxruntime", "weights", "models",
+                  "components", "plugins", "cache", "threads", "memory", "disk"):  # fmt: skip
         assert topic in topics
     assert {finding["status"] for finding in report["findings"]} <= {OK, WARNING, PROBLEM}
     assert report["ok"], [finding for finding in report["findings"] if finding["status"] == PROBLEM]
 
 
-def test_problem_gives_status_one_and_the_fix_on_its_own_line(process, tmp_path):
+def test_problem_gives_status_one_and_the_fix_on_its_own_line(process, plug_in, tmp_path):
+    absent = {name: f"raise ModuleNotFoundError(\"No module named '{name}'\")" for name in ("torch", "onnxruntime")}
+    plug_in("fake", modules=absent)  # they take seconds to import, and are not what this is about
     (tmp_path / "file").write_text("")
     done = process("doctor", PYIMGANO_CACHE_DIR=str(tmp_path / "file" / "cache"), PYIMGANO_PLUGINS="none")
     assert done.code == 1
     lines = done.out.splitlines()
     (index,) = (i for i, line in enumerate(lines) if line.startswith("problem") and " cache " in line)
     assert "is not a folder" in lines[index]
-    assert lines[index + 1].strip() == "export PYIMGANO_CACHE_DIR=<a folder that is writable>"
+    assert lines[index + 1].strip() == setting("PYIMGANO_CACHE_DIR", str(Path.home() / "pyimgano-cache"))
 
 
 def findings(check, library):
@@ -131,6 +135,7 @@ def test_broken_plugin_is_a_warning_with_its_reason(plug_in, monkeypatch):
     plug_in("broken", {"pyimgano.models": {"x": "broken_specs:MODELS"}}, {"broken_specs": "1 / 0"})
     (finding,) = (f for f in packages.check_plugins() if "ZeroDivisionError" in f.message)
     assert finding.status == WARNING
+    assert finding.fix.startswith("pip install --upgrade broken\n")
     assert "authors of broken" in finding.fix
 
 
@@ -138,7 +143,7 @@ def test_more_threads_than_processors_is_a_warning(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "9999")
     (finding,) = machine.check_threads()
     assert finding.status == WARNING
-    assert finding.fix.startswith("export OMP_NUM_THREADS=")
+    assert finding.fix.startswith(setting("OMP_NUM_THREADS", "")[:-1])
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     (finding,) = machine.check_threads()
     assert finding.status == OK
@@ -166,6 +171,44 @@ def test_low_memory_is_a_warning(monkeypatch):
     (finding,) = machine.check_memory()
     assert finding.status == WARNING
     assert finding.message.startswith("0.2 GiB free")
+    assert finding.fix.startswith("pyimgano train --config run.toml --dry-run")
+
+
+@pytest.mark.parametrize(
+    ("limit", "taken", "from_files", "left"),
+    [("1000", "700", 200, 500), ("1000", "1400", 100, 0), ("max", "700", 200, None), ("", "700", 200, None)],
+)
+def test_memory_of_a_container_is_what_its_limit_leaves(tmp_path, limit, taken, from_files, left):
+    (tmp_path / "memory.max").write_text(limit + "\n")
+    (tmp_path / "memory.current").write_text(taken + "\n")
+    (tmp_path / "memory.stat").write_text(f"anon 1\ninactive_file {from_files}\n")
+    assert machine._cgroup_memory(tmp_path) == left
+    assert machine._cgroup_memory(tmp_path / "none") is None
+
+
+def test_free_memory_of_macos_is_read_from_its_pages():
+    text = """Mach Virtual Memory Statistics: (page size of 16384 bytes)
+Pages free:                               10.
+Pages active:                           1000.
+Pages inactive:                           20.
+Pages speculative:                         3.
+"Translation faults":                 999999.
+"""
+    assert machine.parse_vm_stat(text) == 33 * 16384
+    assert machine.parse_vm_stat("something else") is None
+
+
+def test_little_space_is_a_warning_with_what_frees_some(monkeypatch):
+    monkeypatch.setattr(machine, "LOW_DISK", 1 << 62)
+    found = list(machine.check_disk())
+    assert {finding.status for finding in found} == {WARNING}
+    assert any(finding.fix.startswith("pyimgano cache clear") for finding in found)
+    assert all(finding.fix for finding in found)
+    monkeypatch.setattr(machine, "LOW_DISK", 0)
+    found = list(machine.check_disk())
+    assert {finding.status for finding in found} == {OK}
+    told = " ".join(finding.message for finding in found)
+    assert all(use in told for use in ("runs", "cache", "temporary files"))
 
 
 def test_cache_tells_its_place_and_size(tmp_path, monkeypatch):
@@ -178,6 +221,85 @@ def test_cache_tells_its_place_and_size(tmp_path, monkeypatch):
     assert finding.status == OK
     assert finding.message.endswith("3.0 MiB")
     assert os.listdir(tmp_path / "cache") == ["onnx"]
+
+
+def test_what_killed_processes_left_in_the_cache_is_a_warning(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYIMGANO_CACHE_DIR", str(tmp_path))
+    left = tmp_path / "weights" / "timm" / ".fetch-1" / "weights.pth"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"x" * (2 << 20))
+    assert [finding.status for finding in machine.check_cache()] == [OK]  # it may still be written
+    for path in (left, left.parent):
+        os.utime(path, (1e9, 1e9))
+    found = list(machine.check_cache())
+    assert (found[-1].status, found[-1].fix) == (WARNING, "pyimgano cache clear --leftovers")
+    assert found[-1].message == "1 leftover of killed processes, 2.0 MiB"
+
+
+TORCH = """
+class _Cuda:
+    def is_available(self): return {works}
+    def get_device_name(self): return "Acme 9000"
+    def mem_get_info(self): return {free}, 8 << 30
+class _Namespace: pass
+__version__ = "9.0"
+cuda = _Cuda()
+version, backends = _Namespace(), _Namespace()
+version.cuda = {cuda!r}
+backends.mps = _Cuda()
+backends.mps.is_available = lambda: False
+def get_num_threads(): return 1
+def zeros(*arguments, **options): return None
+"""
+
+
+@pytest.mark.parametrize(
+    ("facts", "gpu", "status", "message", "fix"),
+    [
+        ({}, False, OK, "none found; models run on the processor", None),
+        ({"works": True}, True, OK, "cuda, Acme 9000, 4.0 of 8.0 GiB free", None),
+        ({"works": True, "free": 1 << 30}, True, WARNING, "1.0 of 8.0 GiB free: other programs", "nvidia-smi"),
+        ({"cuda": None}, True, WARNING, "Acme 9000 is not used: torch is a build without CUDA",
+         "pip install --force-reinstall torch"),
+        ({}, True, WARNING, "torch is built for CUDA 99.0, and driver 550.1 does not run it", "nvidia-smi"),
+    ],
+)  # fmt: skip
+def test_gpu_that_is_not_used_is_a_warning_with_the_reason(
+    plug_in, tmp_path, monkeypatch, facts, gpu, status, message, fix
+):
+    known = {"works": False, "free": 4 << 30, "cuda": "99.0", **facts}
+    plug_in("fake", modules={"torch": TORCH.format(**known)}, version="9.0")
+    monkeypatch.setattr(accelerator, "nvidia_gpus", lambda: [("Acme 9000", "550.1")] if gpu else [])
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    (finding,) = accelerator.check_accelerator(Probe("torch"))
+    assert finding.status == status
+    assert message in finding.message
+    assert (finding.fix or "").startswith(fix or "")
+    assert (finding.fix is None) == (fix is None)
+
+
+def test_hidden_gpu_is_told_from_one_that_does_not_work(plug_in, monkeypatch):
+    plug_in("fake", modules={"torch": TORCH.format(works=False, free=0, cuda="99.0")}, version="9.0")
+    monkeypatch.setattr(accelerator, "nvidia_gpus", lambda: [("Acme 9000", "550.1")])
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    (finding,) = accelerator.check_accelerator(Probe("torch"))
+    assert (finding.status, finding.fix) == (WARNING, "unset CUDA_VISIBLE_DEVICES")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a script is no program there")
+@pytest.mark.parametrize(
+    ("script", "found"),
+    [
+        ("echo 'Acme 9000, 550.1'; echo 'Acme, old, 550.1'", [("Acme 9000", "550.1"), ("Acme, old", "550.1")]),
+        ("echo 'has failed because it could not communicate with the driver'; exit 9", []),
+    ],
+)  # fmt: skip
+def test_gpus_are_those_that_the_driver_tells_of(tmp_path, monkeypatch, script, found):
+    program = tmp_path / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", os.pathsep.join((str(tmp_path), os.environ["PATH"])))
+    assert accelerator.nvidia_gpus() == found
 
 
 def test_check_that_fails_is_a_finding_and_the_next_one_runs():

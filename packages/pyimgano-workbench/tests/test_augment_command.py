@@ -46,7 +46,9 @@ def test_the_drifts_are_listed_with_what_is_known_of_them(capsys: pytest.Capture
     assert "allowed: geometry, light, optics, sensor, surface" in capsys.readouterr().err
 
 
-def test_a_sheet_has_a_row_for_each_drift_and_a_column_for_each_severity(cell: Path, tmp_path: Path) -> None:
+def test_a_sheet_has_a_row_for_each_drift_and_a_column_for_each_severity(
+    cell: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     sheet = tmp_path / "sheet.png"
     options = ("--drifts", "exposure,glare", "--severities", "1,3,5", "--cell", "64")
     assert pyimgano("preview", cell, *options, "--output", sheet) == 0
@@ -57,7 +59,10 @@ def test_a_sheet_has_a_row_for_each_drift_and_a_column_for_each_severity(cell: P
         assert changes == sorted(changes)
         assert changes[1] > 0
     once = sheet.read_bytes()
-    assert pyimgano("preview", cell, *options, "--output", sheet) == 0
+    capsys.readouterr()
+    assert pyimgano("preview", cell, *options, "--output", sheet, "--json") == 0
+    shown = {"sheet": str(sheet), "images": [str(cell)], "drifts": ["exposure", "glare"], "severities": [1, 3, 5]}
+    assert json.loads(capsys.readouterr().out) == shown
     assert sheet.read_bytes() == once
     assert pyimgano("preview", cell, *options, "--output", sheet, "--seed", "1") == 0
     assert sheet.read_bytes() != once

@@ -228,7 +228,7 @@ def test_options_that_do_not_fit_to_the_model_are_refused(
 ) -> None:
     for run, options, allowed in (
         (texture_runs["one"], ("--precision", "int4"), "fp32, fp16, int8"),
-        (graph_run, ("--runtime", "tensorrt"), "auto, onnx, torch"),
+        (graph_run, ("--runtime", "tensorrt"), "auto, onnx, openvino, torch"),
         (graph_run, ("--runtime", "torch", "--precision", "fp16"), "fp32"),
     ):
         assert export(run, "--to", tmp_path / "b.zip", *options) == 2

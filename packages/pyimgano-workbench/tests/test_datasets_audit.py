@@ -265,6 +265,10 @@ def test_command_writes_what_it_found_and_a_list_to_mark(planted_copies, tmp_pat
     kept = tmp_path / "kept.jsonl"
     assert main(["datasets", "manifest", str(planted_copies), "--exclude", str(review), "-o", str(kept)]) == 0
     assert capsys.readouterr().out.strip() == str(kept)
+    again = ["datasets", "manifest", str(planted_copies), "--exclude", str(review), "-o", str(kept), "--force"]
+    assert main([*again, "--json"]) == 0
+    counts = json.loads(capsys.readouterr().out)
+    assert counts == {"manifest": str(kept), "listed": len(read_dataset(kept)), "left_out": 2}
     before, after = read_dataset(planted_copies), read_dataset(kept)
     assert len(after) == len(before) - 2
     names = {Path(sample.id).name for sample in after.samples}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +60,27 @@ def _settings(path: Path) -> str:
     from pyimgano.workbench.config.places import read_config_file
 
     return json.dumps(read_config_file(path)[0])
+
+
+def test_nothing_is_asked_where_nobody_answers(data: Path, tmp_path: Path) -> None:
+    silent, other_end = os.pipe()  # a reader would wait there for ever
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "pyimgano.cli", "init", str(data), "-o", "run.toml", "--json"],
+            stdin=silent,
+            cwd=tmp_path,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=60,
+            check=False,
+        )
+    finally:
+        os.close(silent)
+        os.close(other_end)
+    told = json.loads(done.stdout)
+    assert (done.returncode, told["config"], told["dataset"]) == (0, "run.toml", str(data))
+    assert load_run_config(tmp_path / "run.toml").dataset.root
+    assert "?" not in done.stderr
 
 
 def test_the_config_runs_as_it_is(data: Path, tmp_path: Path) -> None:

@@ -99,6 +99,8 @@ def test_the_command_makes_the_same_page_again_without_data_and_model(run: RunDi
     assert (moved / "report.html").read_bytes() == before
     result = command("runs", "report", moved, "--output", "small.html", "--thumbnails", 3, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
+    result = command("runs", "report", moved, "--output", "small.html", "--thumbnails", 3, "--json", cwd=tmp_path)
+    assert json.loads(result.stdout) == {"run": str(moved), "page": "small.html"}
     small = blocks(tmp_path / "small.html")
     assert len(small["pictures-0"]) == 3
     assert small["category-0"]["pictures"]["note"].startswith("3 of 20 images have a picture here")

@@ -34,6 +34,11 @@ def test_names_are_listed_and_near_ones_suggested(capsys: pytest.CaptureFixture[
     for arguments in (["schema"], ["schema", "--list"]):
         assert main(arguments) == 0
         assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(SCHEMAS)
+    assert main(["schema", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert [(one["name"], one["version"], one["of"]) for one in listed] == [
+        (name, VERSIONS[name], text) for name, text in SCHEMAS.items()
+    ]
     assert main(["schema", "run-confg"]) == 2
     assert "run-config" in capsys.readouterr().err
     assert main(["schema", "run-config", "--list"]) == 2

@@ -64,6 +64,7 @@ def test_a_run_holds_what_it_is_documented_to_hold(cells: Path) -> None:
     assert len(pictures) == 2 * 10
     assert [path for path in found if path not in pictures] == [
         "artifacts/calibration_card.json",
+        "artifacts/image_statistics.json",
         "artifacts/infer_config.json",
         "artifacts/split.json",
         "categories/cells/curves.json",

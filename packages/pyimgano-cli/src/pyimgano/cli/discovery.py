@@ -27,13 +27,24 @@ _OWN = {
     "plugins": "pyimgano.cli.commands.plugins:app",
     "doctor": "pyimgano.cli.commands.doctor:doctor",
     "cache": "pyimgano.cli.commands.cache:app",
+    "completion": "pyimgano.cli.commands.completion:completion",
 }
 
 PANELS = {
-    "Workflow": ("demo", "init", "synthesize", "train", "benchmark", "robust-benchmark", "infer", "runs"),
-    "Deployment": ("export", "bundle"),
+    "Workflow": (
+        "demo",
+        "init",
+        "synthesize",
+        "train",
+        "benchmark",
+        "robust-benchmark",
+        "infer",
+        "runs",
+        "export",
+        "bundle",
+    ),
     "Catalogue": ("models", "recipes", "datasets", "augment", "components", "plugins"),
-    "Environment": ("doctor", "cache", "schema"),
+    "Environment": ("doctor", "cache", "schema", "completion"),
 }
 """Title in ``--help`` → first-party commands below it, in the order in which they are met; the rest comes last."""
 

@@ -26,6 +26,7 @@ from typing import Optional
 
 from pyimgano.cli.output import print_error, print_message, say
 from pyimgano.core.errors import PyimganoError
+from pyimgano.core.names import unknown_name_hint
 
 __all__ = ["BROKEN_PIPE", "INTERRUPTED", "IO_FAILED", "NO_MEMORY", "UNEXPECTED", "USAGE", "report", "silence_stdout"]
 
@@ -102,7 +103,16 @@ def _usage_message(error: BaseException) -> Optional[int]:
         return code
     context = getattr(error, "ctx", None)
     hint = f"see: {context.command_path} --help" if context is not None else None
-    print_message("error", message[:1].lower() + message[1:], hint=hint)
+    if type(error).__name__ == "NoSuchOption" and context is not None:
+        option = str(getattr(error, "option_name", ""))
+        known = [
+            name for parameter in context.command.get_params(context) for name in parameter.opts if name[:1] == "-"
+        ]
+        message, hint = (
+            f"no such option {option!r}",
+            unknown_name_hint(option, known, listing=f"{context.command_path} --help"),
+        )
+    print_message("error", message[:1].lower() + message[1:].rstrip("."), hint=hint)
     return code
 
 

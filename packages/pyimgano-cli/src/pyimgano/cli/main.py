@@ -76,17 +76,18 @@ def _invoke(program: str, command: Optional[str], arguments: list[str]) -> int:
     import typer
 
     from pyimgano.cli import app
+    from pyimgano.cli.completions import answer, asked
 
     if command is None:
         root: Any = app.build_app()
-        if os.environ.get("_PYIMGANO_COMPLETE"):
-            root.main(args=arguments, prog_name=program)  # answers the shell and exits
     else:
         from pyimgano.cli.discovery import find_commands
         from pyimgano.cli.output import configure_logging
 
         configure_logging(0)
         root = app.build_command(find_commands().owners[command], command)
+    if asked(program):
+        return answer(root, program)
     try:
         with root.make_context(program, arguments, help_option_names=["--help", "-h"]) as context:
             root.invoke(context)

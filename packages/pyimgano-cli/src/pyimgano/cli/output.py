@@ -73,20 +73,28 @@ def print_names(names: Sequence[str]) -> None:
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print rows of text under their column titles.
 
-    On a terminal long cells wrap. Elsewhere each row is one line, its cells separated by at least two spaces and the
-    titles left out, so that ``cut``, ``awk`` and ``head`` do what is expected of them.
+    On a terminal long cells wrap, and stand below each other where it is too narrow for that. Elsewhere each row is one
+    line, its cells separated by at least two spaces and the titles left out, so that ``cut``, ``awk`` and ``head`` do
+    what is expected of them.
     """
     if sys.stdout is not None and sys.stdout.isatty():
         from rich.console import Console
         from rich.table import Table
         from rich.text import Text
 
+        from pyimgano.core.narrow_tables import stacked_lines, table_fits
+
+        console = Console()
+        if not table_fits(rows, [False] * len(columns), console.width):
+            for line in stacked_lines(columns, rows, console.width):
+                console.print(Text(line, style="" if line.startswith(" ") else "cyan"), soft_wrap=True)
+            return
         table = Table(box=None, pad_edge=False, header_style="bold")
         for index, title in enumerate(columns):
             table.add_column(title, overflow="fold", no_wrap=index == 0, style="cyan" if index == 0 else None)
         for row in rows:
             table.add_row(*(Text(cell) for cell in row))
-        Console().print(table)
+        console.print(table)
         return
     widths = [max((len(row[index]) for row in rows), default=0) for index in range(len(columns))]
     for row in rows:

@@ -9,13 +9,13 @@ __all__ = ["nearest_names", "unknown_name_hint"]
 
 
 def _plain(name: str) -> str:
-    return name.casefold().replace("_", "-")
+    return name.casefold().replace("_", "-").lstrip("-")
 
 
 def nearest_names(name: str, known: Iterable[str], n: int = 3) -> list[str]:
     """Return up to ``n`` known names that resemble ``name``, the most similar first.
 
-    Case, ``_`` and ``-`` are not told apart.
+    Case, ``_`` and ``-`` are not told apart, and the dashes before an option count for nothing.
     """
     from difflib import get_close_matches
 

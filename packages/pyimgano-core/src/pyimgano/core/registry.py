@@ -85,6 +85,10 @@ class Registry(Generic[S]):
         everything = self._everything()
         return tuple(everything[name] for name in sorted(everything))
 
+    def beginning_with(self, text: str) -> list[tuple[str, str]]:
+        """Return name and summary of the entries whose name begins with ``text``, sorted, as completion shows them."""
+        return [(entry.spec.key, entry.spec.summary) for entry in self.entries() if entry.spec.key.startswith(text)]
+
     def records(self) -> tuple[PluginRecord, ...]:
         """Return what became of each entry point of the group, in order of precedence."""
         self._everything()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterable, Iterator
 from typing import Any, Callable, Optional
 
-__all__ = ["OK", "PROBLEM", "WARNING", "Check", "Finding", "run_checks"]
+__all__ = ["OK", "PROBLEM", "WARNING", "Check", "Finding", "run_checks", "setting"]
 
 OK = "ok"
 WARNING = "warning"
@@ -37,6 +38,11 @@ class Finding:
     def to_json(self) -> dict[str, Any]:
         """Return the finding as a JSON-friendly mapping."""
         return dataclasses.asdict(self)
+
+
+def setting(name: str, value: str) -> str:
+    """Return the command that sets an environment variable."""
+    return f'setx {name} "{value}"' if os.name == "nt" else f'export {name}="{value}"'
 
 
 Check = Callable[[], Iterable[Finding]]

@@ -20,10 +20,11 @@ _PROBES = {
     "numpy": "import numpy, safetensors.numpy; facts = {'version': numpy.__version__}",
     "torch": """
 import torch
-facts = {'version': torch.__version__, 'threads': torch.get_num_threads(), 'device': 'cpu'}
+facts = {'version': torch.__version__, 'threads': torch.get_num_threads(), 'device': 'cpu', 'cuda': torch.version.cuda}
 if torch.cuda.is_available():
     torch.zeros(1, device='cuda')
     facts['device'] = 'cuda, ' + torch.cuda.get_device_name()
+    facts['free'], facts['total'] = torch.cuda.mem_get_info()
 elif torch.backends.mps.is_available():
     facts['device'] = 'mps'
 """,
@@ -62,12 +63,18 @@ class Probe:
         code = "import sys; sys.path[:] = [p for p in sys.path if p]\n" + _PROBES[library]
         code += "\nimport json; print('\\n' + json.dumps(facts))"
         self.library = library
+        self._told: Optional[tuple[Optional[dict[str, Any]], str]] = None
         self._process = subprocess.Popen(
             [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace"
         )
 
     def result(self) -> tuple[Optional[dict[str, Any]], str]:
         """Wait, and return (facts, "") or (None, why the library could not be used)."""
+        if self._told is None:
+            self._told = self._wait()
+        return self._told
+
+    def _wait(self) -> tuple[Optional[dict[str, Any]], str]:
         try:
             output, errors = self._process.communicate(timeout=TIMEOUT_SECONDS)
         except subprocess.TimeoutExpired:

@@ -51,7 +51,10 @@ def check_plugins() -> Iterator[Finding]:
             continue
         status = WARNING if record.status == "conflict" or entry.third_party else PROBLEM
         message = f"{entry.distribution}: {entry.group}: {entry.name}: {record.status}: {record.message}"
-        yield Finding("plugins", status, message, record.hint)
+        fix = record.hint
+        if record.status in ("failed", "incompatible") and entry.third_party:
+            fix = f"pip install --upgrade {entry.distribution}\n{fix}"
+        yield Finding("plugins", status, message, fix)
 
 
 def check_requirements() -> Iterator[Finding]:

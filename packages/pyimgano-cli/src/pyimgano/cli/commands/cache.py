@@ -9,7 +9,10 @@ import typer
 
 __all__ = ["app"]
 
-app = typer.Typer(help="The cached weights and exported graphs; downloading weights.", no_args_is_help=True)
+app = typer.Typer(
+    help="The cached weights and exported graphs; downloading weights.\n\nExample: pyimgano cache list",
+    no_args_is_help=True,
+)
 
 _JSON = typer.Option(False, "--json", help="Give a JSON object.")
 
@@ -19,6 +22,8 @@ def list_files(as_json: bool = _JSON) -> None:
     """List every cached file, and what killed processes left.
 
     The time is that of the last use, as far as the file system notes it. No file is read: `verify` does that.
+
+    Example: pyimgano cache list
     """
     from pyimgano.cli.commands.cache_files import print_files
 
@@ -34,6 +39,8 @@ def show_weights(
     """Show where the weights of a backbone come from, whether they are here, and what to type if not.
 
     Opens no connection.
+
+    Example: pyimgano cache info timm/resnet18
     """
     from pyimgano.cli.commands.cache_weights import print_weights
 
@@ -49,15 +56,18 @@ def fetch_weights(
     sha256: Optional[str] = typer.Option(
         None, "--sha256", metavar="HEX", help="The file's checksum, or its first digits (8 at least)."
     ),
+    as_json: bool = _JSON,
 ) -> None:
     """Download weights into the cache, or copy them from a file; the only command that downloads.
 
     Prints the file's path. It is kept only if its checksum is right and it fits the backbone completely. HF_ENDPOINT
     names a mirror of the Hugging Face hub.
+
+    Example: pyimgano cache fetch timm/resnet18.a1_in1k
     """
     from pyimgano.cli.commands.cache_weights import fetch
 
-    fetch(name, tag, file=file, url=url, sha256=sha256)
+    fetch(name, tag, file=file, url=url, sha256=sha256, as_json=as_json)
 
 
 @app.command("verify")
@@ -68,6 +78,8 @@ def verify_files(
     """Read every cached file and compare it with the checksum beside it.
 
     Ends with status 1 when a file is not what it should be, or nothing states its checksum.
+
+    Example: pyimgano cache verify
     """
     from pyimgano.cli.commands.cache_files import verify
 
@@ -84,17 +96,22 @@ def clear_files(
     leftovers: bool = typer.Option(False, "--leftovers", help="What killed processes left."),
     everything: bool = typer.Option(False, "--all", help="All of these."),
     yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask."),
+    as_json: bool = typer.Option(False, "--json", help="Give what was removed as JSON; needs --yes."),
 ) -> None:
     """Say what would be removed, ask, and remove it. With names, only files of that name.
 
     Links are removed, never what they point to. Temporary files that changed within the last ten minutes may belong to
     a running process: they are kept unless they are named.
+
+    Example: pyimgano cache clear --graphs --leftovers
     """
     from pyimgano.cli.commands.cache_files import choose, remove
     from pyimgano.core.errors import ConfigError
 
     kinds = {"graph": graphs, "weights": weights, "features": features, "leftover": leftovers}
-    chosen = choose(names or (), {kind for kind, asked in kinds.items() if asked or everything})
+    if as_json and not yes:
+        raise ConfigError("asks nobody, so it removes at once", where="--json", hint="add --yes")
+    chosen = choose(names or (), {kind for kind, asked in kinds.items() if asked or everything}, as_json=as_json)
     if not chosen or yes:
         remove(chosen)
         return

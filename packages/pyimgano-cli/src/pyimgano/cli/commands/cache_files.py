@@ -103,7 +103,7 @@ def _named(names: Sequence[str], files: Sequence[CachedFile]) -> list[CachedFile
     return [chosen[name] for name in sorted(chosen)]
 
 
-def choose(names: Sequence[str], kinds: Collection[str]) -> list[CachedFile]:
+def choose(names: Sequence[str], kinds: Collection[str], *, as_json: bool = False) -> list[CachedFile]:
     """Return what is to be removed, after printing it.
 
     Parameters
@@ -112,6 +112,8 @@ def choose(names: Sequence[str], kinds: Collection[str]) -> list[CachedFile]:
         Files or models; empty means all.
     kinds : collection of {"weights", "graph", "features", "leftover"}
         Which kinds of them; empty means all, when there are names.
+    as_json : bool
+        Print a JSON object in place of the table.
 
     Raises
     ------
@@ -132,7 +134,10 @@ def choose(names: Sequence[str], kinds: Collection[str]) -> list[CachedFile]:
         kept = ", ".join(file.name for file in busy)
         say(f"kept, since a running process may be writing it (name it to remove it): {kept}")
     chosen = [file for file in chosen if file not in busy]
-    print_table(("file", "what", "size"), [(file.name, file.kind, human_size(file.size)) for file in chosen])
+    if as_json:
+        print_json({"place": str(cache_dir()), "removed": [file.to_json() for file in chosen]})
+    else:
+        print_table(("file", "what", "size"), [(file.name, file.kind, human_size(file.size)) for file in chosen])
     say(f"{_count(chosen)} to remove from {cache_dir()}" if chosen else f"nothing to remove from {cache_dir()}")
     return chosen
 

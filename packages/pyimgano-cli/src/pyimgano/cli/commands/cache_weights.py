@@ -96,8 +96,13 @@ def _print_file(file: CachedFile) -> None:
             print_text(f"  {title + ':':<10}{value}")
 
 
-def fetch(name: str, tag: str, *, file: Optional[Path], url: Optional[str], sha256: Optional[str]) -> None:
-    """Bring weights into the cache and print the file's path; weights that are here are not downloaded again."""
+def fetch(
+    name: str, tag: str, *, file: Optional[Path], url: Optional[str], sha256: Optional[str], as_json: bool = False
+) -> None:
+    """Bring weights into the cache and print the file's path, or all that is known as JSON.
+
+    Weights that are here are not downloaded again.
+    """
     with stdout_reserved():
         provider = weights_provider(name)
         here = None if file is not None else provider.describe(name, tag)
@@ -110,4 +115,7 @@ def fetch(name: str, tag: str, *, file: Optional[Path], url: Optional[str], sha2
             info = here
             say(f"nothing to download: the weights are in {PLACES.get(str(info.place), str(info.place))}")
     say(f"{info.name} {info.tag}: {human_size(info.size or 0)}, sha256 {info.sha256}")
-    print_text(str(info.path))
+    if as_json:
+        print_json(info.to_json())
+    else:
+        print_text(str(info.path))

@@ -11,10 +11,12 @@ def doctor(as_json: bool = typer.Option(False, "--json", help="Give a JSON objec
     """Check the installation and the machine, and say how to mend what is wrong.
 
     Ends with status 1 when there is a problem, else with 0; warnings do not count.
+
+    Example: pyimgano doctor
     """
     from functools import partial
 
-    from pyimgano.cli.checks import PROBLEM, libraries, machine, packages, run_checks
+    from pyimgano.cli.checks import PROBLEM, accelerator, libraries, machine, packages, run_checks
     from pyimgano.cli.output import print_json, print_text
 
     probes = libraries.start_probes()
@@ -25,6 +27,7 @@ def doctor(as_json: bool = typer.Option(False, "--json", help="Give a JSON objec
             ("numpy", partial(libraries.check_numpy, probes["numpy"])),
             ("opencv", partial(libraries.check_opencv, probes["opencv"])),
             ("torch", partial(libraries.check_torch, probes["torch"])),
+            ("accelerator", partial(accelerator.check_accelerator, probes["torch"])),
             ("onnxruntime", partial(libraries.check_onnxruntime, probes["onnxruntime"])),
             ("weights", packages.check_weights),
             ("models", packages.check_requirements),

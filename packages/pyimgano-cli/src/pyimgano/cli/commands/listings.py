@@ -12,7 +12,7 @@ from pyimgano.core.plugins import GROUPS, PluginRecord
 from pyimgano.core.registry import COMPONENTS, DATASETS, MODELS, RECIPES, Registered, Registry
 from pyimgano.core.specs import ModelSpec, Requirement, Spec
 
-__all__ = ["REGISTRIES", "plugin_records", "print_listing", "print_plugins"]
+__all__ = ["REGISTRIES", "plugin_records", "print_listing", "print_plugins", "searchable_tags"]
 
 REGISTRIES: dict[str, Registry[Any]] = {
     "model": MODELS,
@@ -45,11 +45,11 @@ def print_listing(noun: str, *, tags: Sequence[str] = (), as_json: bool = False,
         return
     with stdout_reserved():
         entries = REGISTRIES[noun].entries()
-    known = {tag for entry in entries for tag in _tags(entry.spec)}
+    known = {tag for entry in entries for tag in searchable_tags(entry.spec)}
     for tag in tags:
         if tag not in known:
             raise UnknownNameError(f"no {noun} has the tag {tag!r}", where="--tag", allowed=sorted(known))
-    chosen = [entry for entry in entries if set(tags) <= set(_tags(entry.spec))]
+    chosen = [entry for entry in entries if set(tags) <= set(searchable_tags(entry.spec))]
     absent = () if tags else absent_backends()
     if as_json:
         print_json([entry.to_json() for entry in chosen] + _absent_entries(noun, absent))
@@ -89,7 +89,8 @@ def _absent_entries(noun: str, absent: Sequence[Backend]) -> list[dict[str, Any]
     return entries
 
 
-def _tags(spec: Spec) -> tuple[str, ...]:
+def searchable_tags(spec: Spec) -> tuple[str, ...]:
+    """Return what ``--tag`` finds a spec by: its tags, and the kind of a component."""
     kind: Optional[str] = getattr(spec, "kind", None)
     return spec.tags if kind is None else (*spec.tags, kind)
 

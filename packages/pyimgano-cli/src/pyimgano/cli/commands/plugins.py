@@ -7,9 +7,13 @@ from typing import List, Optional  # noqa: UP035 - typer evaluates the annotatio
 
 import typer
 
+from pyimgano.cli.completions import distributions
+
 __all__ = ["app"]
 
-app = typer.Typer(help="The installed plugins and what became of them.", no_args_is_help=True)
+app = typer.Typer(
+    help="The installed plugins and what became of them.\n\nExample: pyimgano plugins list", no_args_is_help=True
+)
 
 
 @app.command("list")
@@ -21,6 +25,8 @@ def list_plugins(
     """List every entry point with its status.
 
     Failed, incompatible and conflicting plugins are listed with the reason and what to do; they do not stop the others.
+
+    Example: pyimgano plugins list --traceback
     """
     from pyimgano.cli.commands.listings import print_plugins
 
@@ -29,10 +35,15 @@ def list_plugins(
 
 @app.command("info")
 def show_plugin(
-    distribution: str = typer.Argument(help="Name of the distribution, e.g. pyimgano-models."),
+    distribution: str = typer.Argument(
+        help="Name of the distribution, e.g. pyimgano-models.", autocompletion=distributions
+    ),
     as_json: bool = typer.Option(False, "--json", help="Give a JSON array, one object per entry point."),
 ) -> None:
-    """Show all that one distribution offers."""
+    """Show all that one distribution offers.
+
+    Example: pyimgano plugins info pyimgano-models
+    """
     from pyimgano.cli.commands.listings import plugin_records
     from pyimgano.cli.output import print_json, print_text
     from pyimgano.core.errors import UnknownNameError

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, List, Optional  # noqa: UP035 - typer eva
 
 import typer
 
+from pyimgano.workbench.commands.completions import drift_list, drift_tags
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -15,18 +17,27 @@ __all__ = ["app"]
 OUTLINE = (255, 60, 60)
 """Colour of a mask's outline, RGB."""
 
-app = typer.Typer(help="Industrial drift: which kinds there are, and what they look like.", no_args_is_help=True)
+app = typer.Typer(
+    help="Industrial drift: which kinds there are, and what they look like.\n\nExample: pyimgano augment list",
+    no_args_is_help=True,
+)
 
 
 @app.command("list")
 def list_drifts(
     tag: Optional[List[str]] = typer.Option(  # noqa: UP006
-        None, "--tag", help="Only drifts with this tag: light, optics, sensor, geometry, surface; may be repeated."
+        None,
+        "--tag",
+        help="Only drifts with this tag: light, optics, sensor, geometry, surface; may be repeated.",
+        autocompletion=drift_tags,
     ),
     names: bool = typer.Option(False, "--names", help="Give the names alone."),
     as_json: bool = typer.Option(False, "--json", help="Give a JSON array with everything that is known."),
 ) -> None:
-    """List the drifts, one per line."""
+    """List the drifts, one per line.
+
+    Example: pyimgano augment list --tag light
+    """
     from pyimgano.core.errors import UnknownNameError
     from pyimgano.core.registry import COMPONENTS
     from pyimgano.workbench.commands.printing import print_json, print_table, print_text
@@ -52,7 +63,11 @@ def preview(
     images: List[Path] = typer.Argument(metavar="IMAGE...", help="Images to drift."),  # noqa: UP006
     output: Path = typer.Option(..., "--output", "-o", metavar="SHEET.png", help="The sheet, a PNG."),
     drifts: Optional[str] = typer.Option(
-        None, "--drifts", metavar="NAME,...", help="Rows, e.g. glare,defocus. Default: all (pyimgano augment list)."
+        None,
+        "--drifts",
+        metavar="NAME,...",
+        help="Rows, e.g. glare,defocus. Default: all (pyimgano augment list).",
+        autocompletion=drift_list,
     ),
     severities: str = typer.Option("1,2,3,4,5", "--severities", metavar="N,...", help="Columns, e.g. 1,3,5."),
     masks: Optional[List[Path]] = typer.Option(  # noqa: UP006
@@ -60,8 +75,11 @@ def preview(
         "--mask",
         help="A mask, drawn as an outline that moves with its image; one for each, in their order.",
     ),
-    seed: int = typer.Option(0, "--seed", min=0, help="Of everything that is drawn by lot."),
-    cell: int = typer.Option(160, "--cell", min=16, max=2048, help="Side of each picture on the sheet, in pixels."),
+    seed: int = typer.Option(0, "--seed", metavar="N", min=0, help="Of everything that is drawn by lot."),
+    cell: int = typer.Option(
+        160, "--cell", metavar="N", min=16, max=2048, help="Side of each picture on the sheet, in pixels."
+    ),
+    as_json: bool = typer.Option(False, "--json", help="Print the sheet's path and what it shows as JSON."),
 ) -> None:
     """Show what drifts do to images, on one sheet: a row for each drift, a column for each severity.
 
@@ -72,6 +90,7 @@ def preview(
     from pyimgano.core.errors import ConfigError
     from pyimgano.core.images import read_image, read_mask, write_png
     from pyimgano.workbench.commands.console import quoted, say
+    from pyimgano.workbench.commands.printing import print_json
     from pyimgano.workbench.render import contact_sheet
 
     if output.suffix.lower() != ".png":
@@ -87,7 +106,16 @@ def preview(
             title = name if len(images) == 1 else f"{name}: {path.name}"
             rows.append((title, _cells(name, components, image, known[number] if known else None, seed)))
     write_png(contact_sheet(rows, cell=cell), output)
-    say(f"{len(rows)} rows, {len(rows[0][1])} columns: {quoted(output)}")
+    if as_json:
+        shown = {
+            "sheet": output,
+            "images": list(images),
+            "drifts": list(made),
+            "severities": list(next(iter(made.values()))),
+        }
+        print_json(shown)
+    else:
+        say(f"{len(rows)} rows, {len(rows[0][1])} columns: {quoted(output)}")
 
 
 def _components(drifts: Optional[str], severities: str) -> dict[str, dict[int, Any]]:

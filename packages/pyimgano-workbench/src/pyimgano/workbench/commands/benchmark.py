@@ -14,6 +14,8 @@ from typing import (  # noqa: UP035 - typer evaluates the annotations, also on 3
 
 import typer
 
+from pyimgano.workbench.commands.completions import model_list, presets, suites
+
 if TYPE_CHECKING:
     from pyimgano.workbench.bench import Leaderboard, SuiteEntry
 
@@ -26,13 +28,18 @@ SHARED_FEATURES = "4GiB"
 def benchmark(
     dataset: Optional[Path] = typer.Option(None, "--dataset", help="Folder or manifest of the dataset."),
     models: Optional[str] = typer.Option(
-        None, "--models", metavar="A,B", help="Models to compare; default: the config's (or preset's) own."
+        None,
+        "--models",
+        metavar="A,B",
+        help="Models to compare; default: the config's (or preset's) own.",
+        autocompletion=model_list,
     ),
     suite: Optional[str] = typer.Option(
         None,
         "--suite",
         metavar="NAME",
         help="Instead of --models: classical (no deep learning), cpu (and deep models without training), all.",
+        autocompletion=suites,
     ),
     categories: Optional[str] = typer.Option(None, "--categories", metavar="X,Y", help="Categories; default: all."),
     seeds: str = typer.Option("0", "--seeds", metavar="0,1,2", help="Seeds of split and fit."),
@@ -43,23 +50,23 @@ def benchmark(
     model_settings: Optional[List[str]] = typer.Option(  # noqa: UP006
         None, "--model-set", metavar="MODEL.KEY=VALUE", help="Set a parameter of one of the --models; repeatable."
     ),
-    preset: Optional[str] = typer.Option(None, "--preset", help="Preset of the recipe."),
+    preset: Optional[str] = typer.Option(None, "--preset", help="Preset of the recipe.", autocompletion=presets),
     output: Path = typer.Option(
         Path("benchmark"), "--output", "-o", help="Folder for the table and the runs; the same one resumes."
     ),
-    jobs: int = typer.Option(1, "--jobs", min=1, help="Processes; times are comparable with 1 only."),
+    jobs: int = typer.Option(1, "--jobs", metavar="N", min=1, help="Processes; times are comparable with 1 only."),
     list_models: bool = typer.Option(False, "--list-models", help="List the models and stop."),
     list_categories: bool = typer.Option(False, "--list-categories", help="List the dataset's categories and stop."),
     as_json: bool = typer.Option(False, "--json", help="Print rows and summary as JSON."),
 ) -> None:
-    """Run every model on every category with every seed, and compare them: mean ± standard deviation over the seeds.
+    """Run every model on every category with every seed, and compare them.
 
-    Example: pyimgano benchmark --dataset parts/ --suite classical --output bench/
+    The table has mean ± standard deviation over the seeds. Each cell is a run, as `train` makes it, in a process of its
+    own: one that fails is a row with its error, and the exit code is 1 at the end. Rows go into leaderboard.csv and
+    leaderboard.json as they come; the same command again goes on where it was interrupted. A suite's models that need
+    an extra which is not installed are told, and skipped; its models share their features through a cache on disk.
 
-    Each cell is a run, as `train` makes it, in a process of its own: one that fails is a row with its error, and the
-    exit code is 1 at the end. Rows go into leaderboard.csv and leaderboard.json as they come; the same command again
-    goes on where it was interrupted. A suite's models that need an extra which is not installed are told, and skipped;
-    its models share their features through a cache on disk.
+    Example: pyimgano benchmark --dataset parts/ --suite classical --output bench
     """
     from pyimgano.core.errors import ConfigError
     from pyimgano.workbench.bench import Leaderboard, Skipped, plan_cells, suite_entries

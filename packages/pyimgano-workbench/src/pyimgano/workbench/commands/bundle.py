@@ -38,6 +38,8 @@ def validate(
 
     Exit code 0: as it was made; 1: a sample gets another score or decision here; 3: something is not installed;
     5: it is damaged, or holds what it must not.
+
+    Example: pyimgano bundle validate parts.zip
     """
     from pyimgano.core.errors import PyimganoError
     from pyimgano.workbench.bundle.validation import validate_bundle
@@ -62,7 +64,10 @@ def info(
     bundle: Path = typer.Argument(metavar="BUNDLE", help="A folder or a zip; it need not be trusted."),
     as_json: bool = typer.Option(False, "--json", help="Give everything as JSON."),
 ) -> None:
-    """Show what a bundle is, what it needs to run and whether that is installed, and its thresholds."""
+    """Show what a bundle is, what it needs to run and whether that is installed, and its thresholds.
+
+    Example: pyimgano bundle info parts.zip --json
+    """
     from pyimgano.workbench.bundle.contents import open_contents
     from pyimgano.workbench.commands.printing import print_json, print_table, print_text
 
@@ -110,6 +115,8 @@ def run(
 
     Until the output is complete, it lies in a folder OUT.partial beside it, one record after the other; --resume goes
     on there. An image that cannot be read becomes a record with `error`. Exit codes as those of `infer`.
+
+    Example: pyimgano bundle run parts.zip images/ --output found --overlays
     """
     import contextlib
     import time
@@ -202,7 +209,10 @@ def _number(value: Any) -> str:
     return f"{value:.9g}" if isinstance(value, (int, float)) else "-"
 
 
-app = typer.Typer(help="Portable bundles: check them, and put them to work.", no_args_is_help=True)
+app = typer.Typer(
+    help="Portable bundles: check them, and put them to work.\n\nExample: pyimgano bundle info parts.zip",
+    no_args_is_help=True,
+)
 app.command("validate")(validate)
 app.command("info")(info)
 app.command("run")(run)

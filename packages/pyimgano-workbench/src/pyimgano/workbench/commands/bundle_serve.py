@@ -15,7 +15,7 @@ KEY = "PYIMGANO_API_KEY"
 def serve(
     bundle: Path = typer.Argument(metavar="BUNDLE", help="A bundle, or a complete run."),
     host: str = typer.Option("127.0.0.1", "--host", help="Address to listen on; put a TLS proxy before any other one."),
-    port: int = typer.Option(8000, "--port", min=0, max=65535, help="0 takes one that is free."),
+    port: int = typer.Option(8000, "--port", metavar="N", min=0, max=65535, help="0 takes one that is free."),
     category: Optional[str] = typer.Option(None, "--category", help="Serve this one only."),
     records: Optional[Path] = typer.Option(
         None,
@@ -23,20 +23,30 @@ def serve(
         metavar="FILE.jsonl",
         help="Write each record there before it is answered; for ids.",
     ),
-    queue: int = typer.Option(64, "--queue", min=1, help="Requests that may wait; one more is answered with 429."),
-    max_bytes: int = typer.Option(32 << 20, "--max-bytes", min=1, help="Of a request; more is answered with 413."),
-    max_pixels: int = typer.Option(2**26, "--max-pixels", min=1, help="Of an image, by its header; else 422."),
+    queue: int = typer.Option(
+        64, "--queue", metavar="N", min=1, help="Requests that may wait; one more is answered with 429."
+    ),
+    max_bytes: int = typer.Option(
+        32 << 20, "--max-bytes", metavar="N", min=1, help="Of a request; more is answered with 413."
+    ),
+    max_pixels: int = typer.Option(
+        2**26, "--max-pixels", metavar="N", min=1, help="Of an image, by its header; else 422."
+    ),
     key_file: Optional[Path] = typer.Option(
         None, "--api-key-file", metavar="FILE", help=f"A key that clients must send; or set {KEY}."
     ),
     read_seconds: float = typer.Option(
-        30.0, "--read-seconds", min=0.1, help="How long a request's body may take to arrive; else 408."
+        30.0, "--read-seconds", metavar="S", min=0.1, help="Seconds that a request's body may take; else 408."
     ),
     stop_seconds: float = typer.Option(
-        30.0, "--stop-seconds", min=1.0, help="When told to stop: how long accepted requests may take."
+        30.0, "--stop-seconds", metavar="S", min=1.0, help="Seconds for accepted requests when told to stop."
     ),
-    drift_window: int = typer.Option(200, "--drift-window", min=20, help="Images that are compared at once."),
-    drift_alpha: float = typer.Option(0.01, "--drift-alpha", help="Probability of a false alarm in a window."),
+    drift_window: int = typer.Option(
+        200, "--drift-window", metavar="N", min=20, help="Images that are compared at once."
+    ),
+    drift_alpha: float = typer.Option(
+        0.01, "--drift-alpha", metavar="X", help="Probability of a false alarm in a window."
+    ),
     expected_rejects: Optional[float] = typer.Option(
         None, "--expected-rejects", metavar="SHARE", help="Share of images that the line usually rejects."
     ),
@@ -45,6 +55,8 @@ def serve(
 
     It speaks plain HTTP and belongs behind a proxy that does TLS. SIGTERM and Ctrl-C end it when what was accepted is
     answered.
+
+    Example: pyimgano bundle serve parts.zip --port 8000 --records records.jsonl
     """
     import os
 

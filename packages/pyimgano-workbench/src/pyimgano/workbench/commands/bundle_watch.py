@@ -16,33 +16,33 @@ def watch(
     bundle: Path = typer.Argument(metavar="BUNDLE", help="A bundle, or a complete run."),
     folder: Path = typer.Argument(metavar="IN_FOLDER", help="Where images arrive; folders below it are not looked at."),
     done: Path = typer.Option(..., "--done", metavar="DIR", help="Where inspected images go."),
-    failed: Path = typer.Option(..., "--failed", metavar="DIR", help="Where images go that could not be inspected."),
+    failed: Path = typer.Option(..., "--failed", metavar="DIR", help="Where the images go that failed."),
     output: Path = typer.Option(..., "--output", "-o", metavar="FILE.jsonl", help="Records; appended to."),
-    category: Optional[str] = typer.Option(None, "--category", help="Of all images, where there are several."),
-    settle: float = typer.Option(
-        1.0, "--settle", min=0.0, metavar="SECONDS", help="An image is taken when it has not changed for so long."
-    ),
-    poll: float = typer.Option(0.5, "--poll", metavar="SECONDS", help="Between two looks into the folder."),
+    category: Optional[str] = typer.Option(None, "--category", help="Of all images, if there are several."),
+    settle: float = typer.Option(1.0, "--settle", min=0.0, metavar="S", help="Seconds that an image must not change."),
+    poll: float = typer.Option(0.5, "--poll", metavar="S", help="Seconds between two looks there."),
     once: bool = typer.Option(False, "--once", help="End when no image is left."),
-    regions: bool = typer.Option(True, "--regions/--no-regions", help="List defective regions, where there are maps."),
-    max_pixels: int = typer.Option(2**26, "--max-pixels", min=1, help="An image that claims more is an error."),
+    regions: bool = typer.Option(True, "--regions/--no-regions", help="List defective regions."),
+    max_pixels: int = typer.Option(2**26, "--max-pixels", metavar="N", min=1, help="Larger images are errors."),
     webhook: Optional[str] = typer.Option(
-        None, "--webhook", metavar="URL", help=f"Send every record there by POST, signed with the secret in {SECRET}."
+        None, "--webhook", metavar="URL", help=f"POST every record, signed with {SECRET}."
     ),
     webhook_secret: Optional[Path] = typer.Option(
-        None, "--webhook-secret-file", metavar="FILE", help="The secret, instead of the environment variable."
+        None, "--webhook-secret-file", metavar="FILE", help="File with the secret instead."
     ),
     webhook_wait: float = typer.Option(
         10.0,
         "--webhook-wait",
         min=0.0,
-        metavar="SECONDS",
-        help="At the end, for records not sent; the rest is sent later.",
+        metavar="S",
+        help="Seconds to wait for it at the end.",
     ),
-    drift_window: int = typer.Option(200, "--drift-window", min=20, help="Images that are compared at once."),
-    drift_alpha: float = typer.Option(0.01, "--drift-alpha", help="Probability of a false alarm in a window."),
+    drift_window: int = typer.Option(
+        200, "--drift-window", metavar="N", min=20, help="Images that are compared at once."
+    ),
+    drift_alpha: float = typer.Option(0.01, "--drift-alpha", metavar="X", help="Chance of a false alarm in a window."),
     expected_rejects: Optional[float] = typer.Option(
-        None, "--expected-rejects", metavar="SHARE", help="Share of images that the line usually rejects."
+        None, "--expected-rejects", metavar="SHARE", help="Share that the line usually rejects."
     ),
     drift_log: Optional[Path] = typer.Option(
         None, "--drift-log", metavar="FILE.jsonl", help="Append each comparison of a window."
@@ -52,6 +52,8 @@ def watch(
 
     An image that cannot be read gets a record with `error`, and goes to FAILED. Ctrl-C and SIGTERM end it after the
     images in work; a watch that was killed goes on where it was, by the journal beside the records.
+
+    Example: pyimgano bundle watch parts.zip in/ --done done/ --failed failed/ --output records.jsonl
     """
     import signal
 

@@ -13,6 +13,8 @@ from typing import (  # noqa: UP035 - typer evaluates the annotations, also on 3
 
 import typer
 
+from pyimgano.workbench.commands.completions import layouts, models
+
 if TYPE_CHECKING:
     from pyimgano.workbench.audit import Audit
 
@@ -24,7 +26,9 @@ SHOWN = 10
 
 def audit(
     path: Path = typer.Argument(metavar="DATASET", help="Folder of the dataset, or a manifest (.jsonl, .csv)."),
-    format: str = typer.Option("auto", "--format", help="Layout; auto finds out (see: pyimgano datasets list)."),
+    format: str = typer.Option(
+        "auto", "--format", help="Layout; auto finds out (see: pyimgano datasets list).", autocompletion=layouts
+    ),
     category: Optional[List[str]] = typer.Option(  # noqa: UP006
         None, "--category", help="Only this category; may be repeated."
     ),
@@ -32,17 +36,24 @@ def audit(
         None, "--output", "-o", help="Folder for audit.json, report.html and review.csv; must be new or empty."
     ),
     model: Optional[str] = typer.Option(
-        None, "--model", help="Model that ranks the good images. Default: that of the preset fast, else pixel-gaussian."
+        None,
+        "--model",
+        help="Model that ranks the good images. Default: that of the preset fast, else pixel-gaussian.",
+        autocompletion=models,
     ),
     settings: Optional[List[str]] = typer.Option(  # noqa: UP006
         None, "--set", metavar="KEY=VALUE", help="Parameter of the model, e.g. input_size=128; repeatable."
     ),
     no_outliers: bool = typer.Option(False, "--no-outliers", help="Do not rank the good images: files only."),
-    likeness: float = typer.Option(0.99, "--likeness", help="From which likeness on two images are near-duplicates."),
-    folds: int = typer.Option(5, "--folds", help="Models per category; each scores the images that it has not seen."),
-    most: int = typer.Option(500, "--most", help="Images that a model is fitted on at most."),
-    top: int = typer.Option(50, "--top", help="Images per category that are listed."),
-    seed: int = typer.Option(0, "--seed", help="Seed of folds and models."),
+    likeness: float = typer.Option(
+        0.99, "--likeness", metavar="X", help="From which likeness on two images are near-duplicates."
+    ),
+    folds: int = typer.Option(
+        5, "--folds", metavar="N", help="Models per category; each scores the images that it has not seen."
+    ),
+    most: int = typer.Option(500, "--most", metavar="N", help="Images that a model is fitted on at most."),
+    top: int = typer.Option(50, "--top", metavar="N", help="Images per category that are listed."),
+    seed: int = typer.Option(0, "--seed", metavar="N", help="Seed of folds and models."),
     value_range: Optional[Tuple[float, float]] = typer.Option(  # noqa: UP006
         None, "--value-range", metavar="LOW HIGH", help="Values that become black and white, for 10 or 12 bits."
     ),
@@ -94,12 +105,15 @@ def manifest(
     exclude: Optional[Path] = typer.Option(
         None, "--exclude", help="Images to leave out: an audit's review.csv, or a text with one image a line."
     ),
-    format: str = typer.Option("auto", "--format", help="Layout; auto finds out (see: pyimgano datasets list)."),
+    format: str = typer.Option(
+        "auto", "--format", help="Layout; auto finds out (see: pyimgano datasets list).", autocompletion=layouts
+    ),
     category: Optional[List[str]] = typer.Option(  # noqa: UP006
         None, "--category", help="Only this category; may be repeated."
     ),
-    seed: int = typer.Option(0, "--seed", help="Decides on the test images of data that has no split."),
+    seed: int = typer.Option(0, "--seed", metavar="N", help="Decides on the test images of data that has no split."),
     force: bool = typer.Option(False, "--force", help="Replace the file if it is there."),
+    as_json: bool = typer.Option(False, "--json", help="Print the manifest's path and the counts as JSON."),
 ) -> None:
     """Write what a dataset was read as into a manifest, without images that were marked.
 
@@ -111,7 +125,7 @@ def manifest(
     from pyimgano.datasets import read_dataset
     from pyimgano.datasets.writing import read_marked, without_marked, write_manifest
     from pyimgano.workbench.commands.console import say
-    from pyimgano.workbench.commands.printing import print_text
+    from pyimgano.workbench.commands.printing import print_json, print_text
 
     if output.suffix.lower() != ".jsonl":
         raise ConfigError(
@@ -124,7 +138,10 @@ def manifest(
     kept = samples if exclude is None else without_marked(samples, read_marked(exclude))
     write_manifest(kept, output)
     say(f"{len(kept)} of {len(samples)} images are listed, {len(samples) - len(kept)} left out")
-    print_text(str(output))
+    if as_json:
+        print_json({"manifest": output, "listed": len(kept), "left_out": len(samples) - len(kept)})
+    else:
+        print_text(str(output))
 
 
 def _refuse_filled(output: Optional[Path], force: bool) -> None:

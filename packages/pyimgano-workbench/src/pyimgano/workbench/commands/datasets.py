@@ -7,6 +7,7 @@ from typing import Any, List, Optional  # noqa: UP035 - typer evaluates the anno
 
 import typer
 
+from pyimgano.workbench.commands.completions import layout_names, layouts
 from pyimgano.workbench.commands.dataset_audit import audit, manifest
 
 __all__ = ["app"]
@@ -14,7 +15,11 @@ __all__ = ["app"]
 SHOWN = 40
 """How many folders and problems the text form shows; --json has all of them."""
 
-app = typer.Typer(help="The dataset layouts that can be read, and a look into a dataset.", no_args_is_help=True)
+app = typer.Typer(
+    help="The dataset layouts that can be read, and a look into a dataset.\n\n"
+    "Example: pyimgano datasets inspect parts/",
+    no_args_is_help=True,
+)
 app.command("audit")(audit)
 app.command("manifest")(manifest)
 
@@ -25,7 +30,10 @@ def list_layouts(
     names: bool = typer.Option(False, "--names", help="Give the names alone."),
     as_json: bool = typer.Option(False, "--json", help="Give a JSON array with everything that is known."),
 ) -> None:
-    """List the dataset layouts, one per line."""
+    """List the dataset layouts, one per line.
+
+    Example: pyimgano datasets list --names
+    """
     from pyimgano.core.registry import DATASETS
     from pyimgano.workbench.commands.printing import print_json, print_table, print_text
 
@@ -42,10 +50,13 @@ def list_layouts(
 
 @app.command("info")
 def show_layout(
-    name: str = typer.Argument(help="Name of the layout."),
+    name: str = typer.Argument(help="Name of the layout.", autocompletion=layout_names),
     as_json: bool = typer.Option(False, "--json", help="Give a JSON object."),
 ) -> None:
-    """Show one layout: which folders and files it expects."""
+    """Show one layout: which folders and files it expects.
+
+    Example: pyimgano datasets info mvtec
+    """
     from pyimgano.core.registry import DATASETS
     from pyimgano.workbench.commands.printing import print_json, print_text
 
@@ -70,7 +81,9 @@ def show_layout(
 @app.command("inspect")
 def inspect(
     path: Path = typer.Argument(help="Folder of the dataset, or a manifest (.jsonl, .csv)."),
-    format: str = typer.Option("auto", "--format", help="Layout; auto finds out (see: pyimgano datasets list)."),
+    format: str = typer.Option(
+        "auto", "--format", help="Layout; auto finds out (see: pyimgano datasets list).", autocompletion=layouts
+    ),
     category: Optional[List[str]] = typer.Option(  # noqa: UP006
         None, "--category", help="Only this category; may be repeated."
     ),
@@ -80,6 +93,8 @@ def inspect(
     """Say what a dataset holds: what each folder was taken for, counts, sizes, unreadable files, duplicates.
 
     Every image and mask is decoded. The exit code is 0 when the dataset could be inspected.
+
+    Example: pyimgano datasets inspect parts/ --fail-on-problems
     """
     from pyimgano.datasets import inspect_samples, read_dataset
     from pyimgano.workbench.commands.console import ConsoleProgress

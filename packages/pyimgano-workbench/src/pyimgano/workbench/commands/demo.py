@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Optional
 
 import typer
 
+from pyimgano.workbench.commands.completions import one_of, presets
+
 if TYPE_CHECKING:
     from pyimgano.workbench.demo.loop import DemoResult
 
@@ -19,17 +21,21 @@ def demo(
         "--data",
         help="textures: photographs of brick, grass and gravel with synthesised defects (comes with scikit-image); "
         "elpv: real solar cells (where elpv-dataset is installed).",
+        autocompletion=one_of("textures", "elpv"),
     ),
     output: Path = typer.Option(
         Path("pyimgano-demo"), "--output", "-o", help="Folder for dataset, config, run and pictures."
     ),
-    preset: Optional[str] = typer.Option("fast", "--preset", help="Preset of the recipe."),
-    seed: int = typer.Option(0, "--seed", min=0, help="Seed of the dataset, its split, and the fit."),
+    preset: Optional[str] = typer.Option("fast", "--preset", help="Preset of the recipe.", autocompletion=presets),
+    seed: int = typer.Option(0, "--seed", metavar="N", min=0, help="Seed of the dataset, its split, and the fit."),
     as_json: bool = typer.Option(False, "--json", help="Print what was found, and where it lies, as JSON."),
 ) -> None:
-    """Run the whole loop on real photographs: dataset, config, training, calibrated threshold, evaluation, inference.
+    """Run the whole loop on real photographs, in about a minute.
 
-    It does nothing that the other commands do not do, and says at its end which to type next.
+    Dataset, config, training, calibrated threshold, evaluation, inference. It does nothing that the other commands do
+    not do, and says at its end which to type next.
+
+    Example: pyimgano demo --output pyimgano-demo
     """
     from pyimgano.workbench.commands.console import ConsoleProgress
     from pyimgano.workbench.commands.printing import print_json, print_text

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, List, Optional  # noqa: UP035 - typer eva
 
 import typer
 
+from pyimgano.workbench.commands.completions import one_of, run_categories
+
 if TYPE_CHECKING:
     from pyimgano.workbench.bundle.export import Exported
 
@@ -26,12 +28,16 @@ def export(
         "--runtime",
         help="onnx, openvino: a graph for onnxruntime or OpenVINO alone; torch: what the run saved, for the model's "
         "own code. Default: onnx, where the model has a graph.",
+        autocompletion=one_of("auto", "onnx", "openvino", "torch"),
     ),
     precision: str = typer.Option(
-        "fp32", "--precision", help="Of the convolutions of graphs: fp32, fp16, or int8 (calibrated on good images)."
+        "fp32",
+        "--precision",
+        help="Of the convolutions of graphs: fp32, fp16, or int8 (calibrated on good images).",
+        autocompletion=one_of("fp32", "fp16", "int8"),
     ),
     categories: Optional[List[str]] = typer.Option(  # noqa: UP006
-        None, "--category", help="Only this category; repeatable."
+        None, "--category", help="Only this category; repeatable.", autocompletion=run_categories
     ),
     parity_images: Optional[Path] = typer.Option(
         None,
@@ -39,7 +45,9 @@ def export(
         metavar="FOLDER",
         help="Images to compare on, where the run's dataset is gone; a category's own in a folder of its name.",
     ),
-    parity_limit: int = typer.Option(100, "--parity-limit", min=1, help="Images of each category to compare on."),
+    parity_limit: int = typer.Option(
+        100, "--parity-limit", metavar="N", min=1, help="Images of each category to compare on."
+    ),
     allow_changed_decisions: bool = typer.Option(
         False,
         "--allow-changed-decisions",
@@ -48,10 +56,13 @@ def export(
     force: bool = typer.Option(False, "--force", help="Replace a bundle that is there."),
     as_json: bool = typer.Option(False, "--json", help="Give what was made and how it compares as JSON."),
 ) -> None:
-    """Make a portable bundle of a run: detectors, thresholds, pre- and post-processing, samples, checksums.
+    """Make a portable bundle of a run, compared with the run before it is kept.
 
-    The bundle is run on held-out images and compared with the trained detector: scores equal to 1e-4, maps to 1e-3,
-    decisions identical; else nothing is left, and the exit code is 1.
+    It holds detectors, thresholds, pre- and post-processing, samples and checksums. The bundle is run on held-out
+    images and compared with the trained detector: scores equal to 1e-4, maps to 1e-3, decisions identical; else nothing
+    is left, and the exit code is 1.
+
+    Example: pyimgano export runs/new --to parts.zip
     """
     from pyimgano.workbench.bundle.export import ExportOptions, export_run
     from pyimgano.workbench.commands.console import ConsoleProgress

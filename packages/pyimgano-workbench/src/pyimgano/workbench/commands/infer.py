@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, List, Optional  # noqa: UP035 - typer evaluate
 
 import typer
 
+from pyimgano.workbench.commands.completions import models, run_categories
 from pyimgano.workbench.commands.prediction_options import (
     AS_JSON,
     BATCH_SIZE,
@@ -35,10 +36,16 @@ def infer(
         None, "--from-run", metavar="RUN", help="A complete run: its detector, its threshold, its scores."
     ),
     category: Optional[str] = typer.Option(
-        None, "--category", help="Category of all images, where the run has several and no manifest says it."
+        None,
+        "--category",
+        help="Category of all images, where the run has several and no manifest says it.",
+        autocompletion=run_categories,
     ),
     model: Optional[str] = typer.Option(
-        None, "--model", help="Instead of a run: fit this model on the good images of --train-dir first."
+        None,
+        "--model",
+        help="Instead of a run: fit this model on the good images of --train-dir.",
+        autocompletion=models,
     ),
     train_dir: Optional[Path] = typer.Option(
         None, "--train-dir", help="Good images, or any dataset; a part is held out to calibrate the threshold."
@@ -46,9 +53,9 @@ def infer(
     settings: Optional[List[str]] = typer.Option(  # noqa: UP006
         None, "--set", metavar="PARAM=VALUE", help="A parameter of --model (pyimgano models info NAME); repeatable."
     ),
-    seed: int = typer.Option(0, "--seed", help="Seed of the split and the fit with --model."),
+    seed: int = typer.Option(0, "--seed", metavar="N", help="Of the split and fit with --model."),
     save_run: Optional[Path] = typer.Option(
-        None, "--save-run", metavar="DIR", help="Keep the run that --model makes, below this folder."
+        None, "--save-run", metavar="DIR", help="Keep the run of --model in this folder."
     ),
     output: Optional[Path] = OUTPUT,
     form: Optional[str] = FORM,
@@ -66,6 +73,8 @@ def infer(
     An image that cannot be read becomes a record with `error` and never gets a score. Exit code 0 means that every
     image was scored, or that no more failed than --max-errors allows; 4 that more failed. The output is complete either
     way.
+
+    Example: pyimgano infer --from-run runs/new images/ --output found --overlays
     """
     import time
 

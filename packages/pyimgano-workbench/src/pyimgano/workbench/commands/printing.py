@@ -38,6 +38,8 @@ def print_json(value: Any) -> None:
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, titles: bool = False) -> None:
     """Print rows of text; on a terminal below their titles, elsewhere one line per row with nothing cut.
 
+    On a terminal that is too narrow for the columns, the cells of a row stand below each other.
+
     Parameters
     ----------
     columns : sequence of str
@@ -53,13 +55,25 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, titles
         from rich.table import Table
         from rich.text import Text
 
+        from pyimgano.core.narrow_tables import stacked_lines, table_fits
+
+        console = Console()
+        if not table_fits(rows, numeric, console.width):
+            for line in stacked_lines(columns, rows, console.width):
+                console.print(Text(line, style="" if line.startswith(" ") else "cyan"), soft_wrap=True)
+            return
         table = Table(box=None, pad_edge=False, header_style="bold")
         for index, title in enumerate(columns):
-            style = "cyan" if index == 0 else None
-            table.add_column(title, overflow="fold", style=style, justify="right" if numeric[index] else "left")
+            table.add_column(
+                title,
+                overflow="fold",
+                no_wrap=index == 0 or numeric[index],
+                style="cyan" if index == 0 else None,
+                justify="right" if numeric[index] else "left",
+            )
         for row in rows:
             table.add_row(*(Text(cell) for cell in row))
-        Console().print(table)
+        console.print(table)
         return
     shown = [tuple(columns), *rows] if titles else list(rows)
     widths = [max((len(row[index]) for row in shown), default=0) for index in range(len(columns))]

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, List, Optional  # noqa: UP035 - typer eva
 
 import typer
 
+from pyimgano.workbench.commands.completions import drift_list, models, presets
+
 if TYPE_CHECKING:
     from pyimgano.workbench.robust import Condition, RobustFolder, Subject
     from pyimgano.workbench.robust.comparing import RobustComparison
@@ -25,40 +27,46 @@ def robust_benchmark(
         help="With --from-run: where the run's dataset lies now, or another one. Else: the dataset to train on.",
     ),
     config: Optional[Path] = typer.Option(None, "--config", "-c", help="Run config: train that run first."),
-    model: Optional[str] = typer.Option(None, "--model", help="Model of that run."),
-    preset: Optional[str] = typer.Option(None, "--preset", help="Preset of that run's recipe."),
+    model: Optional[str] = typer.Option(None, "--model", help="Model of that run.", autocompletion=models),
+    preset: Optional[str] = typer.Option(None, "--preset", help="Preset of that run's recipe.", autocompletion=presets),
     settings: Optional[List[str]] = typer.Option(  # noqa: UP006
         None, "--set", metavar="KEY=VALUE", help="Override a key of that run's config; repeatable."
     ),
     drifts: Optional[str] = typer.Option(
-        None, "--drifts", metavar="NAME,...", help="E.g. glare,defocus. Default: all (pyimgano augment list)."
+        None,
+        "--drifts",
+        metavar="NAME,...",
+        help="E.g. glare,defocus. Default: all (pyimgano augment list).",
+        autocompletion=drift_list,
     ),
     severities: str = typer.Option("1,2,3,4,5", "--severities", metavar="N,...", help="Of 1 to 5, e.g. 1,3,5."),
-    seed: int = typer.Option(0, "--seed", min=0, help="Of the drifts, of --limit and of the intervals."),
+    seed: int = typer.Option(0, "--seed", metavar="N", min=0, help="Of the drifts, of --limit and of the intervals."),
     limit: Optional[int] = typer.Option(
         None, "--limit", min=1, metavar="N", help="Test images of each category, at most; labels keep their shares."
     ),
-    jobs: int = typer.Option(1, "--jobs", min=1, help="Processes; each loads the models."),
+    jobs: int = typer.Option(1, "--jobs", metavar="N", min=1, help="Processes; each loads the models."),
     compare: Optional[Path] = typer.Option(
         None, "--compare", metavar="OTHER", help="A run, or the folder of its benchmark, to compare with."
     ),
     max_errors: int = typer.Option(
-        0, "--max-errors", min=0, help="Images that may lack a score in a condition; with more the exit code is 4."
+        0,
+        "--max-errors",
+        metavar="N",
+        min=0,
+        help="Images that may lack a score in a condition; with more the exit code is 4.",
     ),
     output: Path = typer.Option(
         Path("robustness"), "--output", "-o", metavar="DIR", help="Folder for the results; the same one resumes."
     ),
     as_json: bool = typer.Option(False, "--json", help="Print robustness.json."),
 ) -> None:
-    """Drift a run's test images in every way and severity, and see what its calibrated threshold makes of them.
+    """Drift a run's test images, and see what its threshold makes of them.
 
-    The threshold stays as it is, as on a line: overkill gained and recall lost against the same images without drift,
-    AUROC, all with intervals. An image that cannot be scored is counted, never decided. The same command again goes on
-    where it was interrupted.
+    Every drift in every severity. The calibrated threshold stays as it is, as on a line: overkill gained and recall
+    lost against the same images without drift, AUROC, all with intervals. An image that cannot be scored is counted,
+    never decided. The same command again goes on where it was interrupted.
 
-    pyimgano robust-benchmark --from-run runs/20260301T080000Z_cells_train --drifts exposure,defocus --severities 1,3,5
-
-    pyimgano robust-benchmark --from-run runs/new --compare runs/old --output new-against-old
+    Example: pyimgano robust-benchmark --from-run runs/new --drifts exposure,defocus --compare runs/old
     """
     from pyimgano.workbench.commands.console import ConsoleProgress, say
     from pyimgano.workbench.commands.printing import print_json, stdout_reserved

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, List, Optional, Tuple  # noqa: UP035 - typer e
 
 import typer
 
+from pyimgano.workbench.commands.completions import defect_kinds, layouts
+
 if TYPE_CHECKING:
     from pyimgano.workbench.synthesis import Synthesis
 
@@ -24,14 +26,19 @@ def synthesize(
         None,
         "--kinds",
         metavar="A,B=WEIGHT",
-        help="Kinds of defect, e.g. scratch=3,stain (see: pyimgano components list --tag defects). Default: all.",
+        help="E.g. scratch=3,stain (see: pyimgano components list --tag defects). Default: all kinds.",
+        autocompletion=defect_kinds,
     ),
     per_image: str = typer.Option("1", "--per-image", metavar="N or A-B", help="Defects on an image, e.g. 1-3."),
     severity: str = typer.Option(
         "1-4", "--severity", metavar="N or A-B", help="1: small and faint … 5: nobody overlooks it."
     ),
     count: Optional[int] = typer.Option(
-        None, "--count", min=1, help="Images with defects, per category. Default: each image set aside for it once."
+        None,
+        "--count",
+        metavar="N",
+        min=1,
+        help="Images with defects, per category. Default: each image set aside for it once.",
     ),
     roi: Optional[Path] = typer.Option(
         None, "--roi", metavar="MASK", help="Image whose pixels other than 0 say where defects may lie, in all images."
@@ -39,27 +46,31 @@ def synthesize(
     bank: Optional[Path] = typer.Option(
         None, "--bank", metavar="DIR", help="Crops of real defects with masks, for the kind defect-bank."
     ),
-    seed: int = typer.Option(0, "--seed", min=0, help="Seed of all lots: the same one gives the same bytes."),
+    seed: int = typer.Option(
+        0, "--seed", metavar="N", min=0, help="Seed of all lots: the same one gives the same bytes."
+    ),
     preview: Optional[Path] = typer.Option(
         None, "--preview", metavar="SHEET.png", help="Write a contact sheet of some images of each kind."
     ),
     category: Optional[List[str]] = typer.Option(  # noqa: UP006
         None, "--category", help="Only this category of the dataset; may be repeated."
     ),
-    format: str = typer.Option("auto", "--format", help="Layout; auto finds out (see: pyimgano datasets list)."),
+    format: str = typer.Option(
+        "auto", "--format", help="Layout; auto finds out (see: pyimgano datasets list).", autocompletion=layouts
+    ),
     value_range: Optional[Tuple[float, float]] = typer.Option(  # noqa: UP006
         None, "--value-range", metavar="LOW HIGH", help="Values that become 0 and 255, e.g. 0 4095 of 12 bits in 16."
     ),
     as_json: bool = typer.Option(False, "--json", help="Print what was written as JSON."),
 ) -> None:
-    """Write a dataset of good images and of others with synthesised defects and masks, in MVTec's layout.
+    """Write a dataset of good images and of others with synthesised defects.
 
-    For example: pyimgano synthesize parts --output parts-defects --kinds scratch,dent=2 --per-image 1-3
-
-    Half of the good test images get defects, the others are test/good. Without a test split, two fifths of the good
-    images become test images first. No image stands on both sides.
+    It has masks, and MVTec's layout. Half of the good test images get defects, the others are test/good. Without a test
+    split, two fifths of the good images become test images first. No image stands on both sides.
 
     How a model does on synthesised defects tells whether the pipeline works, not how good it is on real ones.
+
+    Example: pyimgano synthesize parts/ --output parts-defects --kinds scratch,dent=2 --per-image 1-3
     """
     from pyimgano.workbench.commands.console import ConsoleProgress, say
     from pyimgano.workbench.commands.printing import print_json, stdout_reserved

@@ -13,6 +13,8 @@ from typing import (  # noqa: UP035 - typer evaluates the annotations, also on 3
 
 import typer
 
+from pyimgano.workbench.commands.completions import models, presets
+
 if TYPE_CHECKING:
     from pyimgano.workbench.config import RunConfig
     from pyimgano.workbench.plan import RunPlan
@@ -30,9 +32,11 @@ def train(
         help="Override a key of the config, e.g. calibration.alpha=0.01; repeatable.",
     ),
     dataset: Optional[Path] = typer.Option(None, "--dataset", help="Folder or manifest of the dataset."),
-    model: Optional[str] = typer.Option(None, "--model", help="Model (pyimgano models list)."),
-    preset: Optional[str] = typer.Option(None, "--preset", help="Preset of the recipe, e.g. fast, balanced, accurate."),
-    seed: Optional[int] = typer.Option(None, "--seed", help="Seed of every random choice."),
+    model: Optional[str] = typer.Option(None, "--model", help="Model (pyimgano models list).", autocompletion=models),
+    preset: Optional[str] = typer.Option(
+        None, "--preset", help="Preset of the recipe, e.g. fast, balanced, accurate.", autocompletion=presets
+    ),
+    seed: Optional[int] = typer.Option(None, "--seed", metavar="N", help="Seed of every random choice."),
     output: Optional[Path] = typer.Option(None, "--output", "-o", help="Folder that the run directory is made in."),
     resume: Optional[Path] = typer.Option(
         None, "--resume", metavar="RUN", help="Finish an interrupted run instead of starting one."
@@ -52,9 +56,12 @@ def train(
         False, "--json", help="Print the run's report as JSON instead of its path; with --dry-run, config and plan."
     ),
 ) -> None:
-    """Fit on good images, calibrate a threshold on held-out good ones, evaluate, and keep it all in a run directory.
+    """Fit on good images, calibrate a threshold on held-out ones, and evaluate.
 
-    Prints the run's path. With more unreadable test images than max_errors the run is complete, but the exit code is 4.
+    All is kept in a run directory, whose path is printed. With more unreadable test images than max_errors the run is
+    complete, but the exit code is 4.
+
+    Example: pyimgano train --dataset parts/ --model patchcore --preset fast --output runs
     """
     from pyimgano.workbench.commands.console import ConsoleProgress
     from pyimgano.workbench.commands.printing import print_json, print_text, stdout_reserved

@@ -17,7 +17,10 @@ from pyimgano.workbench.commands.runs.verify import verify
 
 __all__ = ["app"]
 
-app = typer.Typer(help="The runs that there are, what they found, and how they compare.", no_args_is_help=True)
+app = typer.Typer(
+    help="The runs that there are, what they found, and how they compare.\n\nExample: pyimgano runs list",
+    no_args_is_help=True,
+)
 app.command("list")(list_all)
 app.command("show")(show)
 app.command("report")(report)

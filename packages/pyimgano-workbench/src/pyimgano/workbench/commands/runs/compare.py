@@ -33,18 +33,16 @@ def compare(
     page: Optional[Path] = typer.Option(
         None, "--report", metavar="FILE.html", help="Write a page with both runs side by side; it works offline."
     ),
-    flips: int = typer.Option(10, "--flips", min=0, help="Changed decisions to show; JSON has all."),
-    seed: int = typer.Option(0, "--seed", min=0, help="Seed of the bootstrap."),
-    resamples: int = typer.Option(2000, "--resamples", min=200, help="Resamples of the bootstrap."),
+    flips: int = typer.Option(10, "--flips", metavar="N", min=0, help="Changed decisions to show; JSON has all."),
+    seed: int = typer.Option(0, "--seed", metavar="N", min=0, help="Seed of the bootstrap."),
+    resamples: int = typer.Option(2000, "--resamples", metavar="N", min=200, help="Resamples of the bootstrap."),
 ) -> None:
     """Say whether run B beats run A on the same test images, by the files of both runs alone.
 
     Differences are B - A with a 95 % interval: AUROC and its like by a paired bootstrap (good and defective images
     drawn apart), overkill and escape image by image (McNemar's test). Each metric is judged by itself.
 
-    pyimgano runs compare runs/20260301T080000Z_cells_train runs/20260302T080000Z_cells_train
-
-    pyimgano runs compare runs/main runs/new --fail-on-regression image_auroc:0.01 --fail-on-regression escape
+    Example: pyimgano runs compare runs/old runs/new --fail-on-regression image_auroc:0.01
     """
     from pyimgano.core.errors import ConfigError
     from pyimgano.workbench.commands.console import say

@@ -16,10 +16,18 @@ __all__ = ["drift"]
 def drift(
     run: Path = typer.Argument(metavar="RUN", help="A complete run, or a bundle."),
     records: Path = typer.Argument(metavar="RECORDS.jsonl", help="Records of earlier inference, in their order."),
-    window: int = typer.Option(200, "--window", min=20, help="Least number of images that are compared at once."),
-    alpha: float = typer.Option(0.01, "--alpha", help="Probability of any false alarm in all windows together."),
+    window: int = typer.Option(
+        200, "--window", metavar="N", min=20, help="Least number of images that are compared at once."
+    ),
+    alpha: float = typer.Option(
+        0.01, "--alpha", metavar="X", help="Probability of any false alarm in all windows together."
+    ),
     least_psi: float = typer.Option(
-        0.1, "--least-psi", min=0.0, help="Certain differences with a smaller population stability index are no drift."
+        0.1,
+        "--least-psi",
+        metavar="X",
+        min=0.0,
+        help="Certain differences with a smaller population stability index are no drift.",
     ),
     expected_rejects: Optional[float] = typer.Option(
         None, "--expected-rejects", metavar="SHARE", help="Share of images that the line usually rejects."
@@ -33,6 +41,8 @@ def drift(
 
     A category's records are cut into windows, each compared once by exact Kolmogorov-Smirnov tests. With --images, the
     images' brightness, contrast, sharpness, saturation and size are compared as well.
+
+    Example: pyimgano runs drift runs/new records.jsonl --images done/
     """
     from pyimgano.core.errors import ConfigError
     from pyimgano.workbench.commands.printing import print_json

@@ -7,6 +7,8 @@ from typing import List, Optional  # noqa: UP035 - typer evaluates the annotatio
 
 import typer
 
+from pyimgano.workbench.commands.completions import run_categories
+
 __all__ = ["gate"]
 
 
@@ -25,7 +27,10 @@ def gate(
         False, "--bound", help="Judge the pessimistic end of each metric's interval instead of its value."
     ),
     category: Optional[List[str]] = typer.Option(  # noqa: UP006
-        None, "--category", help="Check this category only; repeatable. Without it, every category must pass."
+        None,
+        "--category",
+        help="Check this category only; repeatable. Without it, every category must pass.",
+        autocompletion=run_categories,
     ),
     mean: bool = typer.Option(False, "--mean", help="Check the mean over the categories instead of each of them."),
     as_json: bool = typer.Option(False, "--json", help="Give the checks as JSON."),
@@ -34,7 +39,7 @@ def gate(
 
     A metric that is not defined fails. Quote the requirements: the shell takes > for itself.
 
-    pyimgano runs gate RUN --require "image_auroc>=0.95" --require "overkill<=0.02" --min-n good=50
+    Example: pyimgano runs gate runs/new --require "image_auroc>=0.95" --require "overkill<=0.02" --min-n good=50
     """
     from pyimgano.core.errors import ConfigError
     from pyimgano.workbench.commands.printing import print_json, print_table

@@ -25,6 +25,8 @@ def import_anomalib(
     made of its results alone: `pyimgano train --config` on a config written here makes one, with raw scores, a
     threshold from held-out images, and metrics that stand in one table with those of other models. What anomalib
     logged of a training is shown as its own figure.
+
+    Example: pyimgano runs import-anomalib results/ --output configs --dataset parts/
     """
     from pyimgano.core.errors import ConfigError
     from pyimgano.core.files import dump_json

@@ -22,12 +22,16 @@ def leaderboard(
     ),
     as_json: bool = typer.Option(False, "--json", help="Give it as JSON."),
     as_csv: bool = typer.Option(False, "--csv", help="Give it as CSV."),
-    seed: int = typer.Option(0, "--seed", min=0, help="Seed of the bootstrap that compares each run with the best."),
-    resamples: int = typer.Option(2000, "--resamples", min=200, help="Resamples of it."),
+    seed: int = typer.Option(
+        0, "--seed", metavar="N", min=0, help="Seed of the bootstrap that compares each run with the best."
+    ),
+    resamples: int = typer.Option(2000, "--resamples", metavar="N", min=200, help="Resamples of it."),
 ) -> None:
     """Rank complete runs. Only runs that were tested on the same images stand in one table.
 
     A run that the test images do not tell from the best (paired comparison, 95 %) is marked with =.
+
+    Example: pyimgano runs leaderboard runs --metric pixel_aupro
     """
     from pyimgano.core.errors import ConfigError
     from pyimgano.workbench.commands.console import say

@@ -13,7 +13,10 @@ def list_all(
     folder: Path = typer.Argument(Path("runs"), help="Folder that the runs lie in."),
     as_json: bool = typer.Option(False, "--json", help="Give a JSON array with everything that is known."),
 ) -> None:
-    """List the runs in a folder, the oldest first."""
+    """List the runs in a folder, the oldest first.
+
+    Example: pyimgano runs list runs --json
+    """
     from pyimgano.workbench.commands.console import say
     from pyimgano.workbench.commands.printing import print_json, print_table
     from pyimgano.workbench.runs import list_runs

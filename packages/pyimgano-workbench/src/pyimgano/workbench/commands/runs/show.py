@@ -13,7 +13,10 @@ def show(
     run: Path = typer.Argument(metavar="RUN", help="Run directory."),
     as_json: bool = typer.Option(False, "--json", help="Give its config and report as JSON."),
 ) -> None:
-    """Show what a run measured, and what it was made with."""
+    """Show what a run measured, and what it was made with.
+
+    Example: pyimgano runs show runs/new
+    """
     from pyimgano.core.files import load_json
     from pyimgano.workbench.commands.printing import print_json, print_text
     from pyimgano.workbench.runs import open_run

@@ -19,13 +19,17 @@ def submission(
     splits: str = typer.Option(
         "test_private,test_private_mixed", "--splits", metavar="A,B", help="Private test sets to write."
     ),
-    batch_size: Optional[int] = typer.Option(None, "--batch-size", min=1, help="Images per step; never changes a map."),
+    batch_size: Optional[int] = typer.Option(
+        None, "--batch-size", metavar="N", min=1, help="Images per step; never changes a map."
+    ),
     force: bool = typer.Option(False, "--force", help="Replace an earlier submission."),
     as_json: bool = typer.Option(False, "--json", help="Print what DIR.json holds."),
 ) -> None:
     """Write what MVTec AD 2's evaluation server wants: maps (float16 TIFF) and masks (PNG, 0/255) at source size.
 
     It needs `pip install "pyimgano-workbench[submission]"`. What is missing for a complete submission is said.
+
+    Example: pyimgano runs submission runs/ad2 MVTec_AD_2/ --output submission
     """
     from pyimgano.workbench.commands.console import ConsoleProgress, say
     from pyimgano.workbench.commands.printing import print_json, print_text, stdout_reserved

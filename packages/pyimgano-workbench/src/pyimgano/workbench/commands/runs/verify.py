@@ -21,13 +21,15 @@ def verify(
         None, "--keep", metavar="DIR", help="Keep the second run in this folder instead of removing it."
     ),
     tolerance: float = typer.Option(
-        0.0, "--tolerance", min=0.0, help="By how much numbers may differ, e.g. on another processor."
+        0.0, "--tolerance", metavar="X", min=0.0, help="By how much numbers may differ, e.g. on another processor."
     ),
     as_json: bool = typer.Option(False, "--json", help="Give all differences as JSON."),
 ) -> None:
     """Carry out a run's config again, and say whether records, thresholds, metrics and splits come out the same.
 
     The dataset must be where the run's config says. Exit code 0: identical; 1: not.
+
+    Example: pyimgano runs verify runs/new
     """
     from pyimgano.workbench.commands.console import ConsoleProgress
     from pyimgano.workbench.commands.printing import print_json, stdout_reserved
