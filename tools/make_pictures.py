@@ -51,11 +51,11 @@ def pyimgano(home: Path, *arguments: str) -> None:
 
 
 def side_by_side(home: Path, overlays: Path) -> np.ndarray:
-    """Return a good cell and two defective ones, each beside the overlay of ``infer``."""
+    """Return a good and a defective cell, each beside the overlay of ``infer``."""
     good = sorted((home / "parts/test/good").iterdir())[:1]
     bad = sorted((home / "parts/test/crack").iterdir())
     rows = []
-    for cell in [*good, bad[0], bad[3]]:
+    for cell in [*good, bad[3]]:
         overlay = next(path for path in overlays.iterdir() if path.name.endswith(cell.name))
         rows += [read_image(cell), read_image(overlay)[:300, :300]]
     gap = np.full((300, 8, 3), 255, np.uint8)

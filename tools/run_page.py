@@ -27,7 +27,8 @@ from typing import Optional
 Row = Optional[tuple[re.Pattern[str], list[float]]]
 """A line that is shown: its pattern, and the numbers in it; None for any lines."""
 FENCE = re.compile(
-    r"(?:<!-- (?P<word>file|not run): (?P<said>[^\n]+?) -->\n+)?^```(?P<language>[\w-]+)\n(?P<text>.*?)^```$", re.S | re.M
+    r"(?:<!-- (?P<word>file|not run): (?P<said>[^\n]+?) -->\n+)?^```(?P<language>[\w-]+)\n(?P<text>.*?)^```$",
+    re.S | re.M,
 )
 
 
