@@ -1,4 +1,4 @@
-"""The site of `nox -s docs`: the repository's own Markdown, where it stands, so that a link that works here works there."""
+"""The site of `nox -s docs`: the repository's own Markdown where it stands, so that links work here and there."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ copybutton_line_continuation_character = "\\"
 
 
 def show_folders_as_text(app: Sphinx, tree: nodes.document) -> None:
-    """Take the link off a path that is a folder of the repository: a code host shows it, the site has no page for it."""
+    """Take the link off a folder of the repository: a code host shows it, the site has no page for it."""
     page = Path(app.env.doc2path(app.env.docname))
     for link in list(tree.findall(addnodes.pending_xref)):
         if link.get("reftype") == "myst" and (page.parent / link["reftarget"]).is_dir():

@@ -4,7 +4,8 @@
 
     python tools/make_pictures.py
 
-`nox -s docs` runs it. The pictures show solar cells of the package elpv-dataset (CC BY-NC-SA 4.0) and are not committed.
+`nox -s docs` runs it. The pictures show solar cells of the package elpv-dataset (CC BY-NC-SA 4.0), and are not
+committed.
 """
 
 from __future__ import annotations

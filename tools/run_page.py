@@ -8,8 +8,8 @@ A fence of ``console`` holds commands behind ``$ `` (a line that ends in a backs
 one of ``python`` is a program; one below ``<!-- file: NAME -->`` is a file. ``<!-- not run: REASON -->`` above a fence
 leaves it out. Fences of other languages are text.
 
-A line of ``…`` alone stands for any lines, ``…`` within a line for anything in it. Other versions of the libraries round
-otherwise, so numbers may differ by a tenth of themselves, by 2 where they are whole and by 0.05 where not.
+A line of ``…`` alone stands for any lines, ``…`` within a line for anything in it. Other versions of the libraries
+round otherwise, so numbers may differ by a tenth of themselves, by 2 where they are whole and by 0.05 where not.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from typing import Optional
 Row = Optional[tuple[re.Pattern[str], list[float]]]
 """A line that is shown: its pattern, and the numbers in it; None for any lines."""
 FENCE = re.compile(
-    r"(?:<!-- (?P<word>file|not run): (?P<said>[^\n]+?) -->\n+)?^```(?P<language>[\w-]+)\n(?P<text>.*?)^```$",
+    r"(?:<!-- (?P<word>file|not run): (?P<said>[^\n]+?) -->\n+)?"
+    r"^```(?P<language>[\w-]+)\n(?P<text>.*?)^```$",
     re.S | re.M,
 )
 

@@ -33,30 +33,43 @@ PYOD_SHOWN = 5
 
 HEAD = """# Compared with anomalib and PyOD
 
-Written by `python tools/write_comparison_page.py` from the kept benchmarks; do not edit. Every figure stands below the command that
+Written by `python tools/write_comparison_page.py` from the kept benchmarks; do not edit. Every figure stands below \
+the command that
 measures it, and is shown whichever side it favours.
 
 ## What each is for
 
 | | pyimgano | [anomalib](https://github.com/open-edge-platform/anomalib) | [PyOD](https://github.com/yzhao062/pyod) |
 | --- | --- | --- | --- |
-| is | a workbench: data, calibration, evaluation, artifacts, inference around any model | a library of deep models with a training engine | a library of outlier detectors on tables |
+| is | a workbench: data, calibration, evaluation, artifacts, inference around any model | a library of deep models \
+with a training engine | a library of outlier detectors on tables |
 | input | folders and lists of images | folders of images, public data sets | feature vectors |
-| models | its own, and those of scikit-learn, PyOD, anomalib and OpenCLIP, through one contract | the widest choice of published deep ones, with trainings on several devices | dozens of classical and neural ones |
-| threshold | from held-out good images, with n, promise and interval ([calibration](explanation/calibration.md)); test images never touch it | from the images of the validation split, which most of its data modules take from the test images unless told otherwise | from the assumed share of outliers among the images it was fitted on |
-| scores | raw everywhere | normalised to [0, 1] by the extremes of the validation images, unless switched off | raw; probabilities on request |
-| runs on | Python 3.9 to 3.12, classical models without torch; processors and CUDA, of which only processors are tested | Python 3.10 and later, torch; CUDA, XPU and others | Python 3.9 and later |
-| leaves | a run directory that is compared, gated, verified; a bundle with a parity check | checkpoints, OpenVINO and ONNX exports | a fitted object |
+| models | its own, and those of scikit-learn, PyOD, anomalib and OpenCLIP, through one contract | the widest choice \
+of published deep ones, with trainings on several devices | dozens of classical and neural ones |
+| threshold | from held-out good images, with n, promise and interval ([calibration](explanation/calibration.md)); \
+test images never touch it | from the images of the validation split, which most of its data modules take from the \
+test images unless told otherwise | from the assumed share of outliers among the images it was fitted on |
+| scores | raw everywhere | normalised to [0, 1] by the extremes of the validation images, unless switched off | \
+raw; probabilities on request |
+| runs on | Python 3.9 to 3.12, classical models without torch; processors and CUDA, of which only processors are \
+tested | Python 3.10 and later, torch; CUDA, XPU and others | Python 3.9 and later |
+| leaves | a run directory that is compared, gated, verified; a bundle with a parity check | checkpoints, OpenVINO \
+and ONNX exports | a fitted object |
 
-Take **anomalib** for the newest deep model, for training on a large machine, or OpenVINO. Take **PyOD** where the features are there and images are
-not the matter. Take pyimgano for the way around them: which images, which threshold, is it better, can it be made again, does the line
+Take **anomalib** for the newest deep model, for training on a large machine, or OpenVINO. Take **PyOD** where the \
+features are there and images are
+not the matter. Take pyimgano for the way around them: which images, which threshold, is it better, can it be made \
+again, does the line
 compute the same. They are no alternatives: `pyimgano train --model pyod-ecod` runs PyOD's detector
-([classical detectors](classical.md)), and the package `pyimgano-anomalib` trains anomalib's models by anomalib's engine.
+([classical detectors](classical.md)), and the package `pyimgano-anomalib` trains anomalib's models by anomalib's \
+engine.
 
 ## The same numbers first
 
-With the same weights, our PatchCore, PaDiM, STFPM, reverse distillation, EfficientAD, DRÆM, CFLOW, FastFlow, DFM, SuperSimpleNet,
-AnomalyDINO and WinCLIP give the scores and maps that anomalib's modules give, model by model, within the tolerance that each test states:
+With the same weights, our PatchCore, PaDiM, STFPM, reverse distillation, EfficientAD, DRÆM, CFLOW, FastFlow, DFM, \
+SuperSimpleNet,
+AnomalyDINO and WinCLIP give the scores and maps that anomalib's modules give, model by model, within the tolerance \
+that each test states:
 
 ```bash
 nox -s tests -- tests/parity
@@ -64,7 +77,8 @@ nox -s tests -- tests/parity
 
 ## Speed and memory, beside anomalib
 
-Both sides in one run, on one machine, with the same weights and images, each in processes of its own. *goal* is what this project had set itself;
+Both sides in one run, on one machine, with the same weights and images, each in processes of its own. *goal* is \
+what this project had set itself;
 the goals that were missed are marked. How each side was measured: [results](../benchmarks/RESULTS.md).
 
 ```bash
@@ -99,7 +113,8 @@ python -m benchmarks.suite_runs
 
 {suite}
 
-What this does not say: it is one data set without masks, one backbone (EfficientNet-Lite0) for all, and each model's defaults; nobody tuned
+What this does not say: it is one data set without masks, one backbone (EfficientNet-Lite0) for all, and each \
+model's defaults; nobody tuned
 the ones or the others.
 """
 

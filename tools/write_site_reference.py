@@ -82,11 +82,10 @@ def entry_section(noun: str, name: str, *, level: str = "##") -> str:
     if data["parameters_error"]:
         lines.append(f"The parameters cannot be shown here: {plain(data['parameters_error']['message'])}\n")
     if data["parameters"]:
-        lines += ["| parameter | type | default | |", "| --- | --- | --- | --- |"]
         for key, value in data["parameters"].items():
-            default = "required" if value["required"] else f"`{value['default']!r}`"
-            kind = f"`{value['annotation']}`" if value["annotation"] else ""
-            lines.append(row(f"`{key}`", kind, default, plain(value["description"] or "")))
+            kind = f": {value['annotation']}" if value["annotation"] else ""
+            default = "" if value["required"] else f" = {value['default']!r}"
+            lines.append(item(f"{key}{kind}{default}", plain(value["description"] or "")))
         lines.append("")
     return "\n".join(lines)
 
@@ -96,35 +95,35 @@ def schemas_page() -> str:
     sections = [
         "# Files and their keys\n",
         MADE,
-        "JSON Schema draft 2020-12; `pyimgano schema NAME` prints one. [What they have in common]"
-        "(../../../schemas/README.md).\n",
+        "JSON Schema draft 2020-12; `pyimgano schema NAME` prints one.\n",
+        "[What they have in common](../../../schemas/README.md).\n",
     ]
     for name, summary in SCHEMAS.items():
         schema = json_schema(name)
         file = f"[{name}.schema.json](../../../schemas/{name}.schema.json)"
-        sections += [f"## {name}\n", f"{plain(summary)}. As a file: {file}\n", keys_table(schema)]
+        sections += [f"## {name}\n", f"{plain(summary)}. As a file: {file}\n", keys_list(schema)]
         for part, definition in schema.get("$defs", {}).items():
             if "properties" in definition:
-                sections += [f"### {part} ({name})\n", keys_table(definition)]
+                sections += [f"### {part} ({name})\n", keys_list(definition)]
     return "\n".join(sections)
 
 
-def keys_table(schema: dict[str, Any]) -> str:
-    """Return the table of an object's keys."""
+def keys_list(schema: dict[str, Any]) -> str:
+    """Return the list of an object's keys."""
     if not schema.get("properties"):
         return f"{plain(schema.get('description', ''))}\n"
-    lines = ["| key | type | |", "| --- | --- | --- |"]
+    lines = []
     for key, value in schema["properties"].items():
-        needed = "" if key in schema.get("required", ()) else "optional"
+        needed = "" if key in schema.get("required", ()) else ", optional"
         said = " ".join(filter(None, [value.get("description", ""), limits(value)]))
-        lines.append(row(f"`{key}`", " ".join(filter(None, [type_of(value), needed])), plain(said)))
+        lines.append(item(f"{key}: {type_of(value)}{needed}", plain(said)))
     return "\n".join([*lines, ""])
 
 
 def type_of(value: dict[str, Any]) -> str:
     """Return the type of a key in a few words."""
     if "$ref" in value:
-        return f"`{value['$ref'].rpartition('/')[2]}`"
+        return str(value["$ref"].rpartition("/")[2])
     for word in ("anyOf", "oneOf"):
         if word in value:
             return " or ".join(dict.fromkeys(type_of(part) for part in value[word]))
@@ -162,9 +161,9 @@ def command_sections(command: Any, path: str) -> list[str]:
     lines = []
     for parameter in command.params:
         told = help_text(getattr(parameter, "help", None)).strip()
-        lines.append(row(parameter_name(parameter), plain_default(parameter), told))
+        lines.append(item(parameter_name(parameter) + plain_default(parameter), told))
     if lines:
-        sections.append("\n".join(["| | default | |", "| --- | --- | --- |", *lines, ""]))
+        sections.append("\n".join([*lines, ""]))
     for name, child in below.items():
         sections += command_sections(child, f"{path} {name}")
     return sections
@@ -173,18 +172,18 @@ def command_sections(command: Any, path: str) -> list[str]:
 def parameter_name(parameter: Any) -> str:
     """Return an option with all of its spellings, or an argument's name."""
     if parameter.param_type_name == "argument":
-        return f"`{(parameter.metavar or parameter.name).upper()}`"
+        return str(parameter.metavar or parameter.name).upper()
     names = ", ".join([*parameter.opts, *parameter.secondary_opts])
-    return f"`{names}`" if parameter.is_flag else f"`{names} {parameter.metavar or parameter.type.name.upper()}`"
+    return names if parameter.is_flag else f"{names} {parameter.metavar or parameter.type.name.upper()}"
 
 
 def plain_default(parameter: Any) -> str:
     """Return a default that is worth showing."""
     value = parameter.default
     if parameter.required:
-        return "required"
+        return " (required)"
     shown = isinstance(value, (str, int, float, Path)) and not isinstance(value, bool) and value != ""
-    return f"`{value}`" if shown else ""
+    return f" = {value}" if shown else ""
 
 
 def help_text(text: Optional[str]) -> str:
@@ -203,9 +202,9 @@ def plain(text: str) -> str:
     return "".join(part if part.startswith("`") else re.sub(r"([\\*_\[\]<>$#|~{}`])", r"\\\1", part) for part in parts)
 
 
-def row(*cells: str) -> str:
-    """Return a row of a table; a bar within code would end the cell."""
-    return "| " + " | ".join(re.sub(r"(?<!\\)\|", r"\\|", cell).replace("\n", " ") for cell in cells) + " |"
+def item(term: str, text: str) -> str:
+    """Return an item of a list."""
+    return f"- `{term}`" + (f": {text}" if text else "")
 
 
 if __name__ == "__main__":
