@@ -1,4 +1,4 @@
-"""What the tutorial, the guides and the notebook tell to type works, and prints what they show (three minutes of one processor)."""
+"""What tutorial, guides and notebook tell to type works, and prints what they show (3 min of one processor)."""
 
 from __future__ import annotations
 
