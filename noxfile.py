@@ -29,7 +29,9 @@ PLUGINS = sorted(path.parent for path in Path("tests/plugins").glob("*/pyproject
 TEST_TOOLS = [
     "hatchling>=1.27",  # builds the plugin that `pyimgano plugins new` makes
     "hypothesis>=6.100",
+    "ipykernel>=6.29",  # runs the notebook, as nbclient asks it to
     "jsonschema>=4.18",
+    "nbclient>=0.10",
     "playwright>=1.49",  # drives the Chromium that is installed; the first with wheels for 3.9 to 3.13
     "psutil>=5.9.8",
     "pytest>=8.2",
@@ -42,6 +44,8 @@ ANOMALIB = "anomalib>=2; python_version >= '3.10'"
 PYTHRESH = "pythresh>=1"  # thresholds that PyOD's users know; brings numba, so no package of ours asks for it
 NEWEST = [ANOMALIB, PYTHRESH]  # not for `minimums`
 ADEVAL = "adeval>=1.1"  # approximate pixel metrics, beside which the benchmarks measure the exact ones
+# The pages are Markdown that code hosts show as well; MyST reads it as it stands, and runs the notebook.
+SITE = ["furo>=2025.7", "latex2mathml>=3.77", "myst-nb>=1.3", "sphinx>=8.1,<10", "sphinx-copybutton>=0.5.2"]
 LINTERS = ["import-linter>=2.3,<3", "mypy>=1.18,<2", "ruff>=0.14,<0.17"]  # mypy 2 cannot target 3.9
 SBOM_TOOL = "cyclonedx-bom>=7,<8"
 # What mypy reads, no newer than Python 3.9 gets it: newer ones use syntax that mypy refuses when it targets 3.9.
@@ -294,6 +298,20 @@ def materials(session: nox.Session) -> None:
     if str(ROOT) in bom.read_text(encoding="utf-8"):
         session.error(f"{bom} names folders of this machine")
     session.run("python", "tools/list_licences.py", str(bom), "--output", str(DIST / "LICENCES.md"))
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The site in `build/site`: pictures and reference by the program, the notebook run, warnings as errors."""
+    session.install(*packages_with_extras(python_of(session), editable=True), "elpv-dataset>=1.0.0.post1", *SITE)
+    made, site = Path("docs/_made"), Path("build/site")
+    for folder in (made, site):
+        shutil.rmtree(folder, ignore_errors=True)
+    session.run("python", "tools/write_site_reference.py", env=ENV)
+    session.run("python", "tools/make_pictures.py", env=ENV, silent=True)
+    strict = ("--fail-on-warning", "--keep-going", "--nitpicky", "--fresh-env")
+    session.run("sphinx-build", *strict, "-q", "-c", "docs", "-b", "html", ".", str(site), env=ENV)
+    session.log(f"open {site / 'index.html'}")
 
 
 @nox.session
