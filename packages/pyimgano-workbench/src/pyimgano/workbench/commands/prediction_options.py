@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import typer
 
-__all__ = ["AS_JSON", "BATCH_SIZE", "FORM", "INPUTS", "MAPS", "MASKS", "MAX_ERRORS", "OUTPUT", "OVERLAYS", "REGIONS"]
+__all__ = [
+    "AS_JSON",
+    "BATCH_SIZE",
+    "FORM",
+    "INPUTS",
+    "JOBS",
+    "MAPS",
+    "MASKS",
+    "MAX_ERRORS",
+    "OUTPUT",
+    "OVERLAYS",
+    "REGIONS",
+    "SHARD_SIZE",
+]
 
 INPUTS = typer.Argument(
     metavar="INPUT...", help="Images, folders (with all below), patterns such as 'in/**/*.png', manifests."
@@ -27,3 +40,10 @@ MAX_ERRORS = typer.Option(
 )
 BATCH_SIZE = typer.Option(None, "--batch-size", min=1, help="Images per step; never changes a score.")
 AS_JSON = typer.Option(False, "--json", help="Print the summary as JSON; needs --output.")
+JOBS = typer.Option(1, "--jobs", min=1, help="Processes that score shards of the images; each loads the models.")
+SHARD_SIZE = typer.Option(
+    None,
+    "--shard-size",
+    min=1,
+    help="Write records in shards of so many images (1000 with --jobs and --executor); the same command goes on.",
+)
