@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any, Callable
 
+import jsonschema
 import numpy as np
 import pytest
 
@@ -23,6 +24,7 @@ from pyimgano.workbench.inference.shard_worker import score_shard
 from pyimgano.workbench.inference.shards import ShardedOutput
 from pyimgano.workbench.inference.sources import InputList
 from pyimgano.workbench.runs import open_run
+from pyimgano.workbench.schemas import json_schema
 from pyimgano.workbench.training import run_recipe
 
 PROGRAM = "import sys; from pyimgano.cli.main import main; sys.exit(main())"
@@ -106,6 +108,7 @@ def test_shards_hold_the_records_and_pictures_of_one_process(data: Path, images:
         ("predictions-00002.jsonl", 8, 3, 0),
     ]
     assert (found["images"], found["errors"]) == (11, 1)
+    jsonschema.validate(found, json_schema("shards"))
     for shard in found["shards"]:
         assert shard["sha256"] == sha256_file(tmp_path / "many" / shard["file"])
     assert {path.name for path in (tmp_path / "many").iterdir()} == {
