@@ -227,3 +227,46 @@ def graph_folder(graph_bundle: Path, tmp_path: Path) -> Path:
 def texture_images(graph_run: Path) -> Path:
     """The dataset of ``graph_run``."""
     return graph_run.parents[1] / "textures"
+
+
+class Cluster:
+    """A Dask scheduler and its workers on 127.0.0.1, each a process without a nanny: a killed one stays dead."""
+
+    def __init__(self, folder: Path, workers: int, env: dict[str, str]) -> None:
+        folder.mkdir()
+        self.folder = folder
+        self.file = folder / "scheduler.json"
+        self._env = {**os.environ, **env}
+        self._started: list[subprocess.Popen[bytes]] = []
+        self._start("dask_scheduler", "--host", "127.0.0.1", "--port", "0")
+        self.workers = [self.add_worker() for _ in range(workers)]
+
+    def _start(self, program: str, *options: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", f"distributed.cli.{program}", "--scheduler-file", str(self.file)]
+        with open(self.folder / f"{len(self._started)}.log", "wb") as log:
+            process = subprocess.Popen([*command, "--no-dashboard", *options], env=self._env, stdout=log, stderr=log)
+        self._started.append(process)
+        return process
+
+    def add_worker(self) -> subprocess.Popen[bytes]:
+        local = str(self.folder / "local")
+        return self._start("dask_worker", "--no-nanny", "--nthreads", "1", "--local-directory", local)
+
+    def close(self) -> None:
+        for process in reversed(self._started):
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def start_cluster(tmp_path: Path) -> Iterator[Callable[..., Cluster]]:
+    """Start a cluster, after what its workers are to import was plugged in; it ends with the test."""
+    started: list[Cluster] = []
+
+    def start(workers: int = 2, **env: str) -> Cluster:
+        started.append(Cluster(tmp_path / f"cluster-{len(started)}", workers, env))
+        return started[-1]
+
+    yield start
+    for cluster in started:
+        cluster.close()

@@ -20,6 +20,7 @@ import pytest
 from pyimgano.core.errors import ConfigError, UnknownNameError
 from pyimgano.core.files import load_json
 from pyimgano.workbench.bench import COLUMNS, SUITES, Leaderboard, SuiteEntry, plan_cells, run_cells, suite_entries
+from pyimgano.workbench.processes import Execution
 
 PROGRAM = "import sys; from pyimgano.cli.main import main; sys.exit(main())"
 
@@ -200,7 +201,7 @@ def test_an_interrupt_leaves_no_process_behind(data: Path, tmp_path: Path, monke
     me = psutil.Process()
     before = me.children(recursive=True)  # of other tests
     with pytest.raises(KeyboardInterrupt):
-        run_cells(cells, interrupt, jobs=2)
+        run_cells(cells, interrupt, execution=Execution(jobs=2))
     assert set(me.children(recursive=True)) <= set(before)
 
 

@@ -7,6 +7,7 @@ from pyimgano.workbench.augment.specs import AUGMENT
 from pyimgano.workbench.defects.specs import DEFECTS
 from pyimgano.workbench.postprocess.specs import MAP_RULES
 from pyimgano.workbench.preprocess.specs import PREPROCESS
+from pyimgano.workbench.tracking.specs import SINKS
 
 __all__ = ["COMPONENTS"]
 
@@ -79,4 +80,4 @@ THRESHOLDS = (
     ),
 )
 
-COMPONENTS: tuple[ComponentSpec, ...] = (*AUGMENT, *DEFECTS, *PREPROCESS, *MAP_RULES, *THRESHOLDS)
+COMPONENTS: tuple[ComponentSpec, ...] = (*AUGMENT, *DEFECTS, *PREPROCESS, *MAP_RULES, *SINKS, *THRESHOLDS)

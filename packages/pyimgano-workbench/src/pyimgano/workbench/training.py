@@ -82,4 +82,8 @@ def _carry_out(recipe: object, config: RunConfig, run: RunDirectory) -> RunDirec
             else:
                 run.discard()
         raise
+    if config.output.sinks:
+        from pyimgano.workbench.tracking import tell_sinks
+
+        tell_sinks(config, run)
     return run

@@ -21,6 +21,9 @@ METRICS = ("image_auroc", "image_ap", "image_f1max", "overkill", "escape", "pixe
 
 LATENCY_IMAGES = 20
 
+PATIENCE = 600.0
+"""Seconds to wait for another process that is at the same run: one that a cluster has given up may still be alive."""
+
 
 def measure_cell(config: RunConfig) -> dict[str, Any]:
     """Run one cell, or go on with its run that was interrupted, and return its row.
@@ -47,6 +50,19 @@ def measure_cell(config: RunConfig) -> dict[str, Any]:
 
 
 def _run(config: RunConfig) -> RunDirectory:
+    from pyimgano.workbench.runs.lock import BusyError
+
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return _found_or_made(config)
+        except BusyError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.2)
+
+
+def _found_or_made(config: RunConfig) -> RunDirectory:
     from pyimgano.workbench.runs import open_run
     from pyimgano.workbench.training import resume_run, run_recipe
 

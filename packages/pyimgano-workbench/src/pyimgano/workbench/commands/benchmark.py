@@ -15,9 +15,11 @@ from typing import (  # noqa: UP035 - typer evaluates the annotations, also on 3
 import typer
 
 from pyimgano.workbench.commands.completions import model_list, presets, suites
+from pyimgano.workbench.commands.execution_options import EXECUTOR, SCHEDULER
 
 if TYPE_CHECKING:
     from pyimgano.workbench.bench import Leaderboard, SuiteEntry
+    from pyimgano.workbench.processes import Execution
 
 __all__ = ["benchmark"]
 
@@ -55,6 +57,8 @@ def benchmark(
         Path("benchmark"), "--output", "-o", help="Folder for the table and the runs; the same one resumes."
     ),
     jobs: int = typer.Option(1, "--jobs", metavar="N", min=1, help="Processes; times are comparable with 1 only."),
+    executor: str = EXECUTOR,
+    scheduler: Optional[str] = SCHEDULER,
     list_models: bool = typer.Option(False, "--list-models", help="List the models and stop."),
     list_categories: bool = typer.Option(False, "--list-categories", help="List the dataset's categories and stop."),
     as_json: bool = typer.Option(False, "--json", help="Print rows and summary as JSON."),
@@ -72,6 +76,7 @@ def benchmark(
     from pyimgano.workbench.bench import Leaderboard, Skipped, plan_cells, suite_entries
     from pyimgano.workbench.commands.console import say
     from pyimgano.workbench.commands.printing import print_json, print_text
+    from pyimgano.workbench.processes import choose_execution
     from pyimgano.workbench.report import write_benchmark_report
 
     if list_models:
@@ -92,6 +97,7 @@ def benchmark(
         raise ConfigError("no dataset", allowed="--dataset PATH, or --config FILE", hint="pyimgano benchmark --help")
     if suite is not None and models is not None:
         raise ConfigError("--suite and --models both say which models", hint="leave one of them out")
+    execution = choose_execution(executor, scheduler, jobs)
     entries: list[SuiteEntry] = []
     skipped: list[Skipped] = []
     if suite is not None:
@@ -108,7 +114,7 @@ def benchmark(
         **common,
     )
     board = Leaderboard(output, cells, skipped)
-    _work(board, len(cells), jobs, shared=suite is not None)
+    _work(board, len(cells), execution, shared=suite is not None)
     write_benchmark_report(board.folder, board.rows(), board.summary())
     rows = [row for row in board.rows() if row["status"] == "error"]
     if as_json:
@@ -169,7 +175,7 @@ def _own_model(common: Mapping[str, Any]) -> list[str]:
     return [load_run_config(common["file"], settings=common["settings"], flags=flags).model.name]
 
 
-def _work(board: Leaderboard, total: int, jobs: int, *, shared: bool) -> None:
+def _work(board: Leaderboard, total: int, execution: Execution, *, shared: bool) -> None:
     from pyimgano.core.feature_cache import FEATURE_CACHE
     from pyimgano.workbench.bench import Cell, run_cells
     from pyimgano.workbench.commands.console import ConsoleProgress, say
@@ -190,7 +196,8 @@ def _work(board: Leaderboard, total: int, jobs: int, *, shared: bool) -> None:
             progress.note(f"{cell.model} on {cell.category}, seed {cell.seed}: {what}")
             advance(1)
 
-        run_cells(board.waiting, done, jobs=jobs, environment={FEATURE_CACHE: SHARED_FEATURES} if shared else None)
+        environment = {FEATURE_CACHE: SHARED_FEATURES} if shared else None
+        run_cells(board.waiting, done, execution=execution, environment=environment, note=progress.note)
 
 
 def _show(board: Leaderboard) -> None:

@@ -9,17 +9,20 @@ import typer
 
 from pyimgano.workbench.commands.bundle_serve import serve
 from pyimgano.workbench.commands.bundle_watch import watch
+from pyimgano.workbench.commands.execution_options import EXECUTOR, SCHEDULER
 from pyimgano.workbench.commands.prediction_options import (
     AS_JSON,
     BATCH_SIZE,
     FORM,
     INPUTS,
+    JOBS,
     MAPS,
     MASKS,
     MAX_ERRORS,
     OUTPUT,
     OVERLAYS,
     REGIONS,
+    SHARD_SIZE,
 )
 
 if TYPE_CHECKING:
@@ -105,6 +108,10 @@ def run(
     regions: bool = REGIONS,
     max_errors: int = MAX_ERRORS,
     batch_size: Optional[int] = BATCH_SIZE,
+    jobs: int = JOBS,
+    shard_size: Optional[int] = SHARD_SIZE,
+    executor: str = EXECUTOR,
+    scheduler: Optional[str] = SCHEDULER,
     resume: bool = typer.Option(
         False, "--resume", help="Go on where an interrupted process stopped; begins where there is nothing yet."
     ),
@@ -124,11 +131,14 @@ def run(
     from pyimgano.core.errors import ConfigError
     from pyimgano.workbench.bundle.bundle import load_bundle
     from pyimgano.workbench.commands.console import ConsoleProgress
-    from pyimgano.workbench.commands.predicting import WantedOutput, score_inputs, tell
+    from pyimgano.workbench.commands.predicting import tell
+    from pyimgano.workbench.commands.sharding import wants_shards, write_shards
     from pyimgano.workbench.inference.resumable import ResumableOutput
     from pyimgano.workbench.inference.sinks import parse_destination
     from pyimgano.workbench.inference.sources import InputList
     from pyimgano.workbench.inference.stream import Summary
+    from pyimgano.workbench.inference.wanted import WantedOutput, score_inputs
+    from pyimgano.workbench.processes import choose_execution
 
     wanted = WantedOutput(maps, masks, overlays, regions)
     destination = parse_destination(output, form, replace=force)
@@ -137,6 +147,24 @@ def run(
         raise ConfigError("--resume and --force exclude each other", where="--resume")
     if resume and destination.kind == "stdout":
         raise ConfigError("--resume needs --output", where="--resume", hint="--output FILE")
+    execution = choose_execution(executor, scheduler, jobs)
+    if wants_shards(execution, shard_size, destination):
+        with load_bundle(bundle, category=category) as opened:
+            wanted.check_models(opened.models)
+            write_shards(
+                opened.models,
+                inputs,
+                source={"kind": "bundle", "path": str(bundle), "fingerprint": opened.fingerprint},
+                category=category,
+                destination=destination,
+                wanted=wanted,
+                execution=execution,
+                shard_size=shard_size,
+                batch_size=batch_size,
+                max_errors=max_errors,
+                as_json=as_json,
+            )
+        return
     sources = InputList(inputs)
     with load_bundle(bundle, category=category) as opened, contextlib.ExitStack() as stack:
         wanted.check_models(opened.models)

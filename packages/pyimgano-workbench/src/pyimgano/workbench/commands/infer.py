@@ -10,22 +10,26 @@ from typing import TYPE_CHECKING, List, Optional  # noqa: UP035 - typer evaluate
 import typer
 
 from pyimgano.workbench.commands.completions import models, run_categories
+from pyimgano.workbench.commands.execution_options import EXECUTOR, SCHEDULER
 from pyimgano.workbench.commands.prediction_options import (
     AS_JSON,
     BATCH_SIZE,
     FORM,
     INPUTS,
+    JOBS,
     MAPS,
     MASKS,
     MAX_ERRORS,
     OUTPUT,
     OVERLAYS,
     REGIONS,
+    SHARD_SIZE,
 )
 
 if TYPE_CHECKING:
     from pyimgano.workbench.inference import RunModels
     from pyimgano.workbench.progress import Progress
+    from pyimgano.workbench.runs import RunDirectory
 
 __all__ = ["infer"]
 
@@ -65,6 +69,10 @@ def infer(
     regions: bool = REGIONS,
     max_errors: int = MAX_ERRORS,
     batch_size: Optional[int] = BATCH_SIZE,
+    jobs: int = JOBS,
+    shard_size: Optional[int] = SHARD_SIZE,
+    executor: str = EXECUTOR,
+    scheduler: Optional[str] = SCHEDULER,
     force: bool = typer.Option(False, "--force", help="Replace an --output folder of earlier predictions."),
     as_json: bool = AS_JSON,
 ) -> None:
@@ -72,30 +80,66 @@ def infer(
 
     An image that cannot be read becomes a record with `error` and never gets a score. Exit code 0 means that every
     image was scored, or that no more failed than --max-errors allows; 4 that more failed. The output is complete either
-    way.
+    way. Millions of images go to several processes, or to a cluster: --jobs, --executor, --shard-size.
 
     Example: pyimgano infer --from-run runs/new images/ --output found --overlays
     """
     import time
 
+    from pyimgano.workbench.bundle.fingerprint import run_fingerprint
     from pyimgano.workbench.commands.console import ConsoleProgress
-    from pyimgano.workbench.commands.predicting import WantedOutput, score_inputs, tell
-    from pyimgano.workbench.inference import InputList, parse_destination
+    from pyimgano.workbench.commands.predicting import tell
+    from pyimgano.workbench.commands.sharding import wants_shards, write_shards
+    from pyimgano.workbench.inference import InputList, RunModels, parse_destination
+    from pyimgano.workbench.inference.wanted import WantedOutput, score_inputs
+    from pyimgano.workbench.processes import choose_execution
 
     wanted = WantedOutput(maps, masks, overlays, regions)
     destination = parse_destination(output, form, replace=force)
     wanted.check_destination(destination, as_json=as_json)
     _check_choice(from_run, model, train_dir, settings, save_run)
+    execution = choose_execution(executor, scheduler, jobs)
+    if wants_shards(execution, shard_size, destination):
+        run = _finished(from_run)
+        models = RunModels(run, category=category)
+        wanted.check_models(models)
+        write_shards(
+            models,
+            inputs,
+            source={"kind": "run", "path": str(run.path), "fingerprint": run_fingerprint(run)},
+            category=category,
+            destination=destination,
+            wanted=wanted,
+            execution=execution,
+            shard_size=shard_size,
+            batch_size=batch_size,
+            max_errors=max_errors,
+            as_json=as_json,
+        )
+        return
     sources = InputList(inputs)
     progress = ConsoleProgress()
-    with _models(from_run, category, model, train_dir, settings or (), seed, save_run, progress) as models:
-        wanted.check_models(models)
+    with _models(from_run, category, model, train_dir, settings or (), seed, save_run, progress) as fitted:
+        wanted.check_models(fitted)
         started = time.perf_counter()
         with destination.open() as (writer, folder), progress.stage("Score images") as advance:
-            summary = score_inputs(models, sources, writer, folder, wanted, batch_size=batch_size, each=advance)
+            summary = score_inputs(fitted, sources, writer, folder, wanted, batch_size=batch_size, each=advance)
         seconds = time.perf_counter() - started
     place = str(destination.records or "standard output")
     tell(summary, seconds, place, sources.omissions.notes(), max_errors, as_json=as_json)
+
+
+def _finished(from_run: Optional[Path]) -> RunDirectory:
+    from pyimgano.core.errors import ConfigError
+    from pyimgano.workbench.runs import open_run
+
+    if from_run is None:
+        raise ConfigError(
+            "several processes score with a run that is there",
+            allowed="--from-run RUN",
+            hint="pyimgano train makes one",
+        )
+    return open_run(from_run)
 
 
 def _check_choice(

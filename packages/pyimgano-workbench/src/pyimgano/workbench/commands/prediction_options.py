@@ -6,7 +6,20 @@ import typer
 
 from pyimgano.workbench.commands.completions import one_of
 
-__all__ = ["AS_JSON", "BATCH_SIZE", "FORM", "INPUTS", "MAPS", "MASKS", "MAX_ERRORS", "OUTPUT", "OVERLAYS", "REGIONS"]
+__all__ = [
+    "AS_JSON",
+    "BATCH_SIZE",
+    "FORM",
+    "INPUTS",
+    "JOBS",
+    "MAPS",
+    "MASKS",
+    "MAX_ERRORS",
+    "OUTPUT",
+    "OVERLAYS",
+    "REGIONS",
+    "SHARD_SIZE",
+]
 
 INPUTS = typer.Argument(metavar="INPUT...", help="Images, folders, patterns such as 'in/**/*.png', manifests.")
 OUTPUT = typer.Option(
@@ -27,3 +40,13 @@ MAX_ERRORS = typer.Option(
 )
 BATCH_SIZE = typer.Option(None, "--batch-size", metavar="N", min=1, help="Images per step; never changes a score.")
 AS_JSON = typer.Option(False, "--json", help="Print the summary as JSON; needs --output.")
+JOBS = typer.Option(
+    1, "--jobs", metavar="N", min=1, help="Processes that score shards of the images; each loads the models."
+)
+SHARD_SIZE = typer.Option(
+    None,
+    "--shard-size",
+    metavar="N",
+    min=1,
+    help="Write records in shards of so many images (1000 with --jobs and --executor); the same command goes on.",
+)

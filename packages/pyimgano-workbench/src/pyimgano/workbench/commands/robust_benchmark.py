@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, List, Optional  # noqa: UP035 - typer eva
 import typer
 
 from pyimgano.workbench.commands.completions import drift_list, models, presets
+from pyimgano.workbench.commands.execution_options import EXECUTOR, SCHEDULER
 
 if TYPE_CHECKING:
     from pyimgano.workbench.robust import Condition, RobustFolder, Subject
@@ -45,6 +46,8 @@ def robust_benchmark(
         None, "--limit", min=1, metavar="N", help="Test images of each category, at most; labels keep their shares."
     ),
     jobs: int = typer.Option(1, "--jobs", metavar="N", min=1, help="Processes; each loads the models."),
+    executor: str = EXECUTOR,
+    scheduler: Optional[str] = SCHEDULER,
     compare: Optional[Path] = typer.Option(
         None, "--compare", metavar="OTHER", help="A run, or the folder of its benchmark, to compare with."
     ),
@@ -70,6 +73,7 @@ def robust_benchmark(
     """
     from pyimgano.workbench.commands.console import ConsoleProgress, say
     from pyimgano.workbench.commands.printing import print_json, stdout_reserved
+    from pyimgano.workbench.processes import choose_execution
     from pyimgano.workbench.robust import (
         CLEAN,
         RobustFolder,
@@ -82,6 +86,7 @@ def robust_benchmark(
 
     training = {"file": config, "model": model, "preset": preset, "settings": settings or ()}
     _require_one_subject(from_run, dataset, training)
+    execution = choose_execution(executor, scheduler, jobs)
     progress = ConsoleProgress()
     with stdout_reserved():
         conditions = plan_conditions(_names(drifts), _numbers(severities))
@@ -98,11 +103,11 @@ def robust_benchmark(
             other = None if compare is None else _other(folder, subject, compare, conditions)
             for note in subject.notes:
                 say(note)
-            found = measure_missing(folder, subject, [CLEAN, *conditions], progress, jobs=jobs)
+            found = measure_missing(folder, subject, [CLEAN, *conditions], progress, execution=execution)
             if found:
                 say(f"{found} of {len(conditions) + 1} conditions are measured already in {output}")
             if other is not None and other[1] is not None:
-                measure_missing(other[0], other[1], [CLEAN, *conditions], progress, jobs=jobs)
+                measure_missing(other[0], other[1], [CLEAN, *conditions], progress, execution=execution)
             with progress.stage("Evaluate"):
                 comparison = None if other is None else compare_measured(other[0], folder, conditions)
                 result = evaluate_measured(folder, conditions, notes=subject.notes)

@@ -12,6 +12,7 @@ from pyimgano.core.errors import MissingDependencyError, ParameterError, Pyimgan
 from pyimgano.core.names import unknown_name_hint
 from pyimgano.core.plugins import installed
 from pyimgano.workbench.config.adapting import check_adapt
+from pyimgano.workbench.config.components import check_components
 from pyimgano.workbench.config.decision_checks import check_decisions
 from pyimgano.workbench.config.layers import Layer, file_layer, flag_layer, merge, setting_layer
 from pyimgano.workbench.config.models import CalibrationConfig, OutputConfig, RunConfig
@@ -191,6 +192,9 @@ def _check_names(data: Mapping[str, Any], problems: list[ConfigProblem], *, chec
     check_adapt(data.get("adapt"), made, detector, problems)
     if isinstance(calibration, dict):
         _check_calibration(calibration, problems)
+    output = data.get("output")
+    if isinstance(output, dict):
+        check_components(("output", "sinks"), "sink", output.get("sinks"), problems)
     check_decisions(data, problems)
     check_pipeline(data, made, problems)
     if isinstance(dataset, dict):

@@ -251,6 +251,11 @@ class OutputConfig(Frozen):
         description="Test images of each category that are kept as small pictures for report.html: the worst false "
         "rejects and escapes first, then those nearest to the threshold.",
     )
+    sinks: list[ComponentConfig] = Field(
+        default_factory=list,
+        description="Trackers that are told of the run when it is complete: components of kind 'sink' "
+        "(`pyimgano components list --tag tracker`). One that fails is a warning.",
+    )
 
 
 class RunConfig(Frozen):

@@ -12,7 +12,10 @@ from pyimgano.core.errors import ConfigError, PyimganoError
 from pyimgano.core.files import atomic_folder, atomic_open
 from pyimgano.workbench.records import FORMATS, RecordWriter
 
-__all__ = ["Destination", "parse_destination"]
+__all__ = ["SHARDS_JSON", "Destination", "parse_destination"]
+
+SHARDS_JSON = "predictions.json"
+"""The file of a folder whose records are in shards, which says what they are."""
 
 
 class Destination:
@@ -95,7 +98,7 @@ def parse_destination(output: Optional[Path], form: Optional[str], *, replace: b
         raise ConfigError("is a file", where=str(output), allowed="a folder, or a file name in .jsonl or .csv")
     if output.is_dir() and any(output.iterdir()):
         # --force must not be able to remove a folder of photographs.
-        ours = any((output / f"predictions.{name}").is_file() for name in FORMATS)
+        ours = any((output / name).is_file() for name in (*(f"predictions.{name}" for name in FORMATS), SHARDS_JSON))
         if not (ours and replace):
             hint = "choose another one" + (", or replace it with --force" if ours else "")
             raise ConfigError("the folder is not empty", where=str(output), hint=hint)

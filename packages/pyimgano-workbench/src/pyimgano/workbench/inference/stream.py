@@ -58,6 +58,10 @@ class Summary:
         else:
             self.good += 1
 
+    def plus(self, other: Summary) -> Summary:
+        """Return the counts of both."""
+        return Summary(**{name: value + getattr(other, name) for name, value in dataclasses.asdict(self).items()})
+
     def to_json(self) -> dict[str, int]:
         """Return the counts as a JSON-friendly mapping."""
         return dataclasses.asdict(self)

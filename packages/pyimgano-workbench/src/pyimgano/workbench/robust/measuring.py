@@ -7,7 +7,7 @@ from typing import Any, Callable, Optional
 
 from pyimgano.core.errors import PyimganoError
 from pyimgano.workbench.inference import Source
-from pyimgano.workbench.processes import run_requests
+from pyimgano.workbench.processes import Execution, run_requests
 from pyimgano.workbench.progress import Progress
 from pyimgano.workbench.records import PredictionRecord
 from pyimgano.workbench.robust.conditions import Condition, change_of
@@ -63,7 +63,12 @@ def measure_condition(
 
 
 def measure_missing(
-    folder: RobustFolder, subject: Subject, conditions: Sequence[Condition], progress: Progress, *, jobs: int = 1
+    folder: RobustFolder,
+    subject: Subject,
+    conditions: Sequence[Condition],
+    progress: Progress,
+    *,
+    execution: Optional[Execution] = None,
 ) -> int:
     """Measure the conditions that a folder lacks; each is kept when it is measured.
 
@@ -77,8 +82,8 @@ def measure_missing(
         What is asked for.
     progress : Progress
         Told of every image, or with several processes of every condition.
-    jobs : int
-        Processes. With one, this process does the work.
+    execution : Execution, optional
+        Who does the work; default, and with one job: this process.
 
     Returns
     -------
@@ -94,16 +99,22 @@ def measure_missing(
     if not missing:
         return len(conditions)
     with progress.stage(f"{subject.run.name}: {len(missing)} conditions", len(missing) * subject.n_images) as advance:
-        if jobs == 1 or len(missing) == 1:
+        chosen = execution or Execution()
+        if chosen.local and (chosen.jobs == 1 or len(missing) == 1):
             for condition in missing:
                 folder.add(condition, measure_condition(subject, condition, advance=advance))
         else:
-            _measure_in_processes(folder, subject, missing, advance, jobs)
+            _measure_elsewhere(folder, subject, missing, advance, chosen, progress)
     return len(conditions) - len(missing)
 
 
-def _measure_in_processes(
-    folder: RobustFolder, subject: Subject, missing: Sequence[Condition], advance: Callable[[int], Any], jobs: int
+def _measure_elsewhere(
+    folder: RobustFolder,
+    subject: Subject,
+    missing: Sequence[Condition],
+    advance: Callable[[int], Any],
+    execution: Execution,
+    progress: Progress,
 ) -> None:
     def done(index: int, answer: dict[str, Any]) -> None:
         if "error" in answer:
@@ -120,5 +131,7 @@ def _measure_in_processes(
         [{"subject": what, "condition": condition.to_json()} for condition in missing],
         done,
         module="pyimgano.workbench.robust.worker",
-        jobs=jobs,
+        execution=execution,
+        shared=folder.path,
+        note=progress.note,
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 from pyimgano.core.plugins import find_distribution_version
 
-__all__ = ["describe_environment"]
+__all__ = ["describe_environment", "package_versions"]
 
 ENVIRONMENT_SCHEMA = 1
 
@@ -46,19 +46,30 @@ def describe_environment(distribution: str | None = None) -> dict[str, Any]:
     distribution : str, optional
         One more distribution to name, e.g. that of a plugin's model.
     """
-    names = [*PACKAGES, distribution] if distribution and distribution not in PACKAGES else list(PACKAGES)
-    versions = {name: find_distribution_version(name) for name in names}
     return {
         "schema_version": ENVIRONMENT_SCHEMA,
         "python": platform.python_version(),
         "implementation": platform.python_implementation(),
         "platform": platform.platform(),
         "machine": platform.machine(),
-        "packages": {name: version for name, version in versions.items() if version is not None},
+        "packages": package_versions(distribution),
         "cpu_count": os.cpu_count(),
         "threads": {name: os.environ[name] for name in _THREAD_VARIABLES if name in os.environ},
         "device": _device(),
     }
+
+
+def package_versions(distribution: str | None = None) -> dict[str, str]:
+    """Return name → version of the installed packages that decide a run's numbers.
+
+    Parameters
+    ----------
+    distribution : str, optional
+        One more to name.
+    """
+    names = [*PACKAGES, distribution] if distribution and distribution not in PACKAGES else list(PACKAGES)
+    versions = {name: find_distribution_version(name) for name in names}
+    return {name: version for name, version in versions.items() if version is not None}
 
 
 def _device() -> str:

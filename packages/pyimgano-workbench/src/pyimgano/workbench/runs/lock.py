@@ -11,9 +11,13 @@ from typing import Optional
 
 from pyimgano.core.errors import RunError
 
-__all__ = ["FileLock", "RunLock"]
+__all__ = ["BusyError", "FileLock", "RunLock"]
 
 _NAME = ".lock"
+
+
+class BusyError(RunError):
+    """Another process is working on it."""
 
 
 class FileLock:
@@ -40,8 +44,10 @@ class FileLock:
 
         Raises
         ------
+        BusyError
+            When another process has it.
         RunError
-            When another process has it, or the folder cannot be written.
+            When the folder cannot be written.
         """
         try:
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -52,7 +58,7 @@ class FileLock:
         except OSError as error:
             if error.errno in (errno.EACCES, errno.EAGAIN, errno.EDEADLK):
                 os.close(descriptor)
-                raise RunError(self._busy, where=self._where, hint="wait until it is done") from error
+                raise BusyError(self._busy, where=self._where, hint="wait until it is done") from error
             # A file system without locks (some network shares): go on without one.
         self._descriptor = descriptor
 

@@ -23,6 +23,7 @@ SCHEMAS: Mapping[str, str] = {
     "split": "a run's artifacts/split.json",
     "image-statistics": "a run's artifacts/image_statistics.json",
     "leaderboard": "a benchmark's leaderboard.json",
+    "shards": "the predictions.json that `infer` and `bundle run` write beside shards",
     "robustness": "the robustness.json of `robust-benchmark`",
     "submission": "the file beside what `runs submission` writes",
     "comparison": "what `runs compare --json` prints",
@@ -48,6 +49,7 @@ VERSIONS: Mapping[str, int] = {
     "split": 1,
     "image-statistics": 1,
     "leaderboard": 1,
+    "shards": 1,
     "robustness": 1,
     "submission": 1,
     "comparison": 1,
@@ -92,6 +94,7 @@ def _body(name: str, number: int) -> dict[str, Any]:
         records,
         reports,
         robustness,
+        shards,
     )
 
     if name == "run-config":
@@ -122,6 +125,7 @@ def _body(name: str, number: int) -> dict[str, Any]:
         "audit": audit.audit_schema,
         "leaderboard": benchmark.leaderboard_schema,
         "robustness": robustness.robustness_schema,
+        "shards": shards.shards_schema,
         "bundle": bundles.bundle_schema,
         "bundle-manifest": bundles.manifest_schema,
         "bundle-parity": bundles.parity_schema,
