@@ -7,11 +7,11 @@ import typer
 __all__ = ["EXECUTOR", "SCHEDULER"]
 
 EXECUTOR = typer.Option(
-    "local", "--executor", metavar="local|dask", help="Who works: processes of this machine, or a cluster's workers."
+    "local", "--executor", metavar="WHO", help="local (default), or dask: a cluster's workers.", show_default=False
 )
 SCHEDULER = typer.Option(
     None,
     "--scheduler",
     metavar="ADDRESS",
-    help="Of the Dask cluster: tcp://HOST:8786, or its scheduler file (.json). Default: DASK_SCHEDULER_ADDRESS.",
+    help="Of Dask: tcp://HOST:8786, or its scheduler file.",
 )

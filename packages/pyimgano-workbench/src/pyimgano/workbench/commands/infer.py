@@ -37,12 +37,12 @@ __all__ = ["infer"]
 def infer(
     inputs: List[str] = INPUTS,  # noqa: UP006
     from_run: Optional[Path] = typer.Option(
-        None, "--from-run", metavar="RUN", help="A complete run: its detector, its threshold, its scores."
+        None, "--from-run", metavar="RUN", help="A complete run: its detector and threshold."
     ),
     category: Optional[str] = typer.Option(
         None,
         "--category",
-        help="Category of all images, where the run has several and no manifest says it.",
+        help="Of all images, where no manifest says it.",
         autocompletion=run_categories,
     ),
     model: Optional[str] = typer.Option(
@@ -55,7 +55,7 @@ def infer(
         None, "--train-dir", help="Good images, or any dataset; a part is held out to calibrate the threshold."
     ),
     settings: Optional[List[str]] = typer.Option(  # noqa: UP006
-        None, "--set", metavar="PARAM=VALUE", help="A parameter of --model (pyimgano models info NAME); repeatable."
+        None, "--set", metavar="PARAM=VALUE", help="A parameter of --model; repeatable."
     ),
     seed: int = typer.Option(0, "--seed", metavar="N", help="Of the split and fit with --model."),
     save_run: Optional[Path] = typer.Option(
@@ -73,7 +73,7 @@ def infer(
     shard_size: Optional[int] = SHARD_SIZE,
     executor: str = EXECUTOR,
     scheduler: Optional[str] = SCHEDULER,
-    force: bool = typer.Option(False, "--force", help="Replace an --output folder of earlier predictions."),
+    force: bool = typer.Option(False, "--force", help="Replace an --output folder of predictions."),
     as_json: bool = AS_JSON,
 ) -> None:
     """Score images: one record each, with score, threshold, decision and p-value.
