@@ -56,7 +56,7 @@ tested | Python 3.10 and later, torch; CUDA, XPU and others | Python 3.9 and lat
 | leaves | a run directory that is compared, gated, verified; a bundle with a parity check | checkpoints, OpenVINO \
 and ONNX exports | a fitted object |
 
-Take **anomalib** for the newest deep model, for training on a large machine, or OpenVINO. Take **PyOD** where the \
+Take **anomalib** for the newest deep model and for training on a large machine. Take **PyOD** where the \
 features are there and images are
 not the matter. Take pyimgano for the way around them: which images, which threshold, is it better, can it be made \
 again, does the line
