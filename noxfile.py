@@ -29,9 +29,7 @@ PLUGINS = sorted(path.parent for path in Path("tests/plugins").glob("*/pyproject
 TEST_TOOLS = [
     "hatchling>=1.27",  # builds the plugin that `pyimgano plugins new` makes
     "hypothesis>=6.100",
-    "ipykernel>=6.29",  # runs the notebook, as nbclient asks it to
     "jsonschema>=4.18",
-    "nbclient>=0.10",
     "playwright>=1.49",  # drives the Chromium that is installed; the first with wheels for 3.9 to 3.13
     "psutil>=5.9.8",
     "pytest>=8.2",
@@ -66,7 +64,7 @@ BUILT_ANYWHERE = "freia"
 # Without bytecode, every process that a test starts would compile torch anew.
 ENV = {"HF_HUB_OFFLINE": "1", "PYTHONUTF8": None, "PYTHONPATH": None, "PYTHONDONTWRITEBYTECODE": None}
 # How good models are on real cells takes minutes, and is the same on every Python: `tests` asks, the others do not.
-SHORT = ("-m", "not long")
+SHORT = ("-m", "not long and not pages")
 # Workers of pytest: `TEST_WORKERS=2 nox`. Each then gets one thread, or they would fight for the cores.
 WORKERS = os.environ.get("TEST_WORKERS", "")
 
@@ -120,8 +118,8 @@ def run_tests(session: nox.Session, *arguments: str) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """All tests, on the interpreter at hand."""
-    run_tests(session)
+    """All tests, on the interpreter at hand; the pages of the documentation are run by `docs`."""
+    run_tests(session, "-m", "not pages")
 
 
 @nox.session(python=PYTHONS)
@@ -302,8 +300,9 @@ def materials(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """The site in `build/site`: pictures and reference by the program, the notebook run, warnings as errors."""
-    session.install(*packages_with_extras(python_of(session), editable=True), "elpv-dataset>=1.0.0.post1", *SITE)
+    """Run what the pages tell to type; then the site in `build/site`: the notebook run, warnings as errors."""
+    session.install(*packages_with_extras(python_of(session), editable=True), *TEST_TOOLS, *TEST_DATA, *SITE)
+    run_pytest(session, "-m", "pages", "tests/documents")
     made, site = Path("docs/_made"), Path("build/site")
     for folder in (made, site):
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,9 +1,8 @@
-"""What tutorial, guides and notebook tell to type works, and prints what they show (3 min of one processor)."""
+"""What tutorial and guides tell to type works, and prints what they show (3 min of one processor)."""
 
 from __future__ import annotations
 
 import importlib.util
-import os
 import shutil
 import subprocess
 import sys
@@ -18,7 +17,7 @@ GUIDES = sorted((DOCS / "how-to").glob("*.md"))
 PAGES = [DOCS / "tutorial.md", *GUIDES, *sorted((DOCS / "explanation").glob("*.md"))]
 
 pytestmark = [
-    pytest.mark.long,
+    pytest.mark.pages,
     pytest.mark.skipif(
         any(
             importlib.util.find_spec(name) is None
@@ -52,14 +51,3 @@ def test_what_the_page_says_works_and_prints_what_it_shows(
     if page in GUIDES:
         shutil.copytree(request.getfixturevalue("guide_data"), tmp_path, dirs_exist_ok=True)
     tool("run_page.py", page, "--folder", tmp_path)
-
-
-def test_the_notebook_runs_from_top_to_bottom(tmp_path: Path) -> None:
-    nbclient = pytest.importorskip("nbclient")
-    nbformat = pytest.importorskip("nbformat")
-    notebook = nbformat.read(ROOT / "examples" / "notebooks" / "python-api.ipynb", as_version=4)
-    assert not any(cell.get("outputs") for cell in notebook.cells), "outputs are made where the site is built"
-    client = nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": os.fspath(tmp_path)}})
-    client.execute()
-    printed = "".join(output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", ()))
-    assert "image AUROC" in printed

@@ -18,7 +18,6 @@ from pyimgano.models.efficient_ad import EfficientAd
 from pyimgano.models.padim import Padim
 from pyimgano.models.patchcore import PatchCore
 from pyimgano.models.simplenet import SimpleNet
-from pyimgano.models.stfpm import STFPM
 from pyimgano.models.supersimplenet import SuperSimpleNet
 
 pytestmark = pytest.mark.long
@@ -73,15 +72,14 @@ SMALL = {"backbone": "efficientnet-lite0", "input_size": 128, "epochs": 3}
 """A short training of about 20 seconds on one core; the papers' takes a hundred epochs and four times the pixels."""
 
 
-@pytest.mark.parametrize("model", [STFPM, SimpleNet])
-def test_three_epochs_lift_a_trained_model_above_its_untrained_self_and_chance(model: Any, split: Split) -> None:
+def test_three_epochs_lift_simplenet_above_its_untrained_self_and_chance(split: Split) -> None:
     train, test_good, test_defective = split(0)
 
     def auroc(detector: Any) -> float:
         scores = detector.decision_function([*test_good, *test_defective])
         return float(roc_auc_score([0] * N_TEST + [1] * N_TEST, scores))
 
-    detector = model(**SMALL)
+    detector = SimpleNet(**SMALL)
     detector.trainable("full")
     detector.finish_training(train)
     untrained = auroc(detector)

@@ -11,9 +11,7 @@ SIDE = 128
 LAYERS = ["layer1", "layer2", "layer3"]
 
 
-@pytest.fixture(
-    scope="module", params=["resnet18", "resnet50", pytest.param("wide_resnet50_2", marks=pytest.mark.long)]
-)
+@pytest.fixture(scope="module", params=["resnet18", pytest.param("wide_resnet50_2", marks=pytest.mark.long)])
 def pair(request, reference, solar_cells):
     """Return our fitted detector and the reference with its networks' weights."""
     from anomalib.models.image.reverse_distillation.anomaly_map import AnomalyMapGenerationMode

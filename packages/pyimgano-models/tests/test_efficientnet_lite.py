@@ -8,7 +8,8 @@ import pytest
 import timm
 import torch
 
-from pyimgano.models.backbones import IMAGENET_MEAN, IMAGENET_STD, resolve_backbone
+from pyimgano.core.backbones import IMAGENET_MEAN, IMAGENET_STD
+from pyimgano.models.backbones import resolve_backbone
 from pyimgano.models.efficientnet_lite import EfficientNetLite0, rename_package_keys
 from pyimgano.models.weights import find_weights, read_state_dict
 

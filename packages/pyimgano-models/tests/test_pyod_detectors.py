@@ -30,6 +30,13 @@ with contextlib.suppress(ImportError):
 TINY = {"features": {"name": "lbp", "params": {"radii": [1], "grid": 1}}, "input_size": 48}
 LONG = {"abod", "auto-encoder", "copod", "hbos", "inne", "qmcd", "rod", "sod"}
 """They take seconds, whatever they are given: numba compiles, networks train."""
+SMALL = {
+    "alad": {"epochs": 20},
+    "anogan": {"epochs": 20},
+    "dif": {"n_ensemble": 5},
+    "lunar": {"n_epochs": 50},
+}
+"""Less than a network would train by default, where that takes long."""
 UNDECIDED = {"hdbscan", "mo-gaal", "so-gaal", "so-gaal-new"}
 """Of a few dozen images they make one cluster of noise, or an untrained generator: they tell no defect."""
 
@@ -123,7 +130,7 @@ def test_every_detector_scores_an_image_by_itself_and_again_after_loading(entry,
     np.random.seed(1)
     before = surroundings()
 
-    detector = create_model(name, **TINY, seed=3).fit(images.train)
+    detector = create_model(name, **TINY, **SMALL.get(entry.name, {}), seed=3).fit(images.train)
     scores = detector.decision_function(images.test)
     alone = np.concatenate([detector.decision_function([image]) for image in images.test[::3]])
     detector.save(tmp_path)
