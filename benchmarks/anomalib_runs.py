@@ -124,7 +124,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, required=True, help="folder for cells and runs")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
-    parser.add_argument("--size", type=int, default=224, help="side of the images, in pixels")
+    parser.add_argument("--size", type=int, default=160, help="side of the images, in pixels")
     options = parser.parse_args(arguments)
     rows: list[dict[str, str]] = []
     KEPT.mkdir(exist_ok=True)
