@@ -63,6 +63,7 @@ def import_anomalib(
         say("anomalib's own figures are of scores that it clamped, on images of its own split: compare none with ours")
     if any(item.kind == "torch" for item in found):
         say("a .pt is a pickled model and runs code when it is loaded: set model.params.trust for one of your own")
+    say("calibrate on good images that the training has not seen: from its own, the threshold comes out too low")
     first = next((place for place in targets if place is not None), None)
     if first is None:
         say(f"\nNext:\n  pyimgano runs import-anomalib {quoted(folder)} --dataset DATASET --output configs")
