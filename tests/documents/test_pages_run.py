@@ -25,9 +25,7 @@ pytestmark = [
         ),
         reason="the extras lite and onnx, or elpv-dataset, are not installed",
     ),
-    pytest.mark.skipif(
-        sys.platform == "win32" or shutil.which("bash") is None, reason="the pages are written for bash"
-    ),
+    pytest.mark.skipif(NO_BASH, reason="the pages are written for bash"),
 ]
 
 
