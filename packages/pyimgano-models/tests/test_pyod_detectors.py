@@ -8,8 +8,10 @@ from __future__ import annotations
 import ast
 import contextlib
 import random
+import re
 import subprocess
 import sys
+from importlib.metadata import requires
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +77,23 @@ def test_the_table_is_in_itself_sound():
         assert entry.scored in SCORED
         assert bool(entry.why) == (entry.scored in ("refused", "not-applicable"))
         assert bool(entry.title) == (entry.scored != "not-applicable")
+
+
+@pytest.mark.skipif(sys.version_info < (3, 10), reason="Python 3.9 does not list its own modules")
+def test_the_table_says_what_a_module_of_pyod_imports_that_pyod_does_not_ask_for():
+    asked = {re.match(r"[\w-]+", line)[0] for line in requires("pyod") if "extra ==" not in line}
+    given = {*sys.stdlib_module_names, *asked, "pyod", "sklearn"}
+    for entry in PYOD_DETECTORS:
+        module = Path(pyod.__file__).parent / "models" / f"{entry.path.partition(':')[0]}.py"
+        if entry.scored in ("refused", "not-applicable") or not module.exists():
+            continue
+        imported = set()
+        for node in ast.parse(module.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                imported.add(node.module.partition(".")[0])
+        assert imported - given <= {need.module for need in entry.requires}, entry.name
 
 
 def test_listing_imports_no_pyod():

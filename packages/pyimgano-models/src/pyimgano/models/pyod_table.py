@@ -30,6 +30,7 @@ _PYOD = Requirement("pyod", "pyimgano-models", "pyod")
 _TORCH = Requirement("torch", "pyimgano-models", "lite")
 _COMBO = Requirement("combo", "combo")
 _SUOD = Requirement("suod", "suod")
+_PANDAS = Requirement("pandas", "pandas")  # two modules of PyOD import it, and PyOD does not ask for it
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,8 @@ PYOD_DETECTORS = (
     PyodEntry(
         "ae1svm", "ae1svm:AE1SVM", "deep", "beside", "autoencoder and one-class SVM", requires=(_TORCH,), slow=True
     ),
-    PyodEntry("alad", "alad:ALAD", "deep", "single", "adversarially learned", requires=(_TORCH,), slow=True),
-    PyodEntry("anogan", "anogan:AnoGAN", "deep", "single", "AnoGAN", requires=(_TORCH,), slow=True),
+    PyodEntry("alad", "alad:ALAD", "deep", "single", "adversarially learned", requires=(_TORCH, _PANDAS), slow=True),
+    PyodEntry("anogan", "anogan:AnoGAN", "deep", "single", "AnoGAN", requires=(_TORCH, _PANDAS), slow=True),
     PyodEntry("audio-ae", "audio_ae:AudioAE", "audio", "not-applicable", why="takes sound"),
     PyodEntry("auto-encoder", "auto_encoder:AutoEncoder", "deep", "native", "autoencoder", requires=(_TORCH,)),
     PyodEntry("cblof", "cblof:CBLOF", "neighbours", "native", "clustering-based local outlier factor"),
