@@ -1,4 +1,4 @@
-"""Work on a real Dask cluster of two worker processes: what is lost is redone, and nothing else differs. Takes 20 s."""
+"""Work on a real Dask cluster of two worker processes: what is lost is redone, and nothing else differs. Takes 30 s."""
 
 from __future__ import annotations
 
@@ -60,6 +60,26 @@ class Parks(Mean):
                 time.sleep(0.1)
 """
 
+# The process whose file appears waits for the worker above it to be killed, or for the file to go.
+DRIFTS = """
+import os, time
+from dataclasses import dataclass
+from pyimgano.core.specs import ComponentSpec
+
+SPECS = (ComponentSpec("tst-parks", "Waits for a file", "tst_drifts:Parks", kind="augment"),)
+
+@dataclass(frozen=True)
+class Parks:
+    severity: int = 3
+    geometric = False
+    def __call__(self, image, rng, *, mask=None):
+        go = os.environ["TST_GO"]
+        while not os.path.exists(go):
+            with open(f"{go}.{os.getppid()}", "w"):  # whom to kill
+                time.sleep(0.1)
+        return image // (1 + self.severity), mask
+"""
+
 SERVER = """
 import os, signal
 from pyimgano.workbench.processes import serve_requests
@@ -112,6 +132,22 @@ def answers(requests: Sequence[dict[str, Any]], scheduler: Path) -> dict[int, di
     return found
 
 
+def run_with_a_worker_killed(arguments: Sequence[str], go: Path, running: Any) -> None:
+    """Run a command to its end; kill the first worker that waits for the file `go`, then let the others go on."""
+    with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, encoding="utf-8") as process:
+        parked: list[Path] = []
+        while not parked and process.poll() is None:
+            time.sleep(0.1)
+            parked = list(go.parent.glob(f"{go.name}.*"))
+        assert parked, process.communicate()[1]
+        victim = int(parked[0].suffix[1:])
+        assert victim in [worker.pid for worker in running.workers]
+        os.kill(victim, signal.SIGKILL)
+        go.touch()
+        told = process.communicate(timeout=120)[1]
+    assert process.returncode == 0, told
+
+
 def test_a_benchmark_whose_worker_is_killed_gives_the_leaderboard_of_one_machine(
     plug_in: Callable[..., Path],
     make_cells: Callable[..., Path],
@@ -128,18 +164,7 @@ def test_a_benchmark_whose_worker_is_killed_gives_the_leaderboard_of_one_machine
     ask = ("benchmark", "--dataset", data, "--models", "tst-mean,tst-parks", "--set", "calibration.alpha=0.2")
     ask += ("--set", "output.report=false", "--set", "output.thumbnails=0", "-o")
     there = command(*ask, tmp_path / "there", "--executor", "dask", "--scheduler", running.file)
-    with subprocess.Popen(there, stderr=subprocess.PIPE, text=True, encoding="utf-8") as process:
-        parked: list[Path] = []
-        while not parked and process.poll() is None:
-            time.sleep(0.1)
-            parked = list(tmp_path.glob("go.*"))
-        assert parked, process.communicate()[1]
-        victim = int(parked[0].suffix[1:])
-        assert victim in [worker.pid for worker in running.workers]
-        os.kill(victim, signal.SIGKILL)
-        go.touch()
-        told = process.communicate(timeout=120)[1]
-    assert process.returncode == 0, told
+    run_with_a_worker_killed(there, go, running)
     assert sorted(lines(fits)) == ["Mean", "Parks", "Parks"]
     fits.unlink()
     here = subprocess.run(command(*ask, tmp_path / "here"), capture_output=True, text=True, encoding="utf-8")
@@ -154,6 +179,28 @@ def test_a_benchmark_whose_worker_is_killed_gives_the_leaderboard_of_one_machine
     again = subprocess.run(there, capture_output=True, text=True, encoding="utf-8")
     assert again.returncode == 0, again.stderr
     assert "2 of 2 cells are finished already" in again.stderr
+
+
+def test_a_run_is_drifted_by_a_cluster_as_by_one_machine(
+    plug_in: Callable[..., Path],
+    texture_runs: dict[str, Path],
+    start_cluster: Callable[..., Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plug_in("tst-drifts", {"pyimgano.components": {"tst-drifts": "tst_drifts:SPECS"}}, {"tst_drifts": DRIFTS})
+    go = tmp_path / "go"
+    monkeypatch.setenv("TST_GO", str(go))
+    running = start_cluster()
+    ask = ("robust-benchmark", "--from-run", texture_runs["one"], "--drifts", "tst-parks", "--severities", "1,4", "-o")
+    there = command(*ask, tmp_path / "there", "--executor", "dask", "--scheduler", running.file)
+    run_with_a_worker_killed(there, go, running)
+    here = subprocess.run(command(*ask, tmp_path / "here"), capture_output=True, text=True, encoding="utf-8")
+    assert here.returncode == 0, here.stderr
+    written = {path.relative_to(tmp_path / "here") for path in (tmp_path / "here").rglob("*") if path.is_file()}
+    assert len([path for path in written if path.suffix == ".json"]) > 2
+    for path in written:
+        assert (tmp_path / "there" / path).read_bytes() == (tmp_path / "here" / path).read_bytes(), path
 
 
 @pytest.mark.usefixtures("server")

@@ -116,13 +116,13 @@ def _measure_elsewhere(
     execution: Execution,
     progress: Progress,
 ) -> None:
+    hint = "the same command goes on behind what is measured"
+    if execution.local:
+        hint += "; a smaller --jobs takes less memory"
+
     def done(index: int, answer: dict[str, Any]) -> None:
         if "error" in answer:
-            raise PyimganoError(
-                str(answer["error"]),
-                where=missing[index].name,
-                hint="the same command goes on behind what is measured; a smaller --jobs takes less memory",
-            )
+            raise PyimganoError(str(answer["error"]), where=missing[index].name, hint=hint)
         folder.add(missing[index], answer["found"])
         advance(subject.n_images)
 
