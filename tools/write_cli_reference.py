@@ -8,19 +8,18 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 os.environ["PYIMGANO_PLUGINS"] = "none"  # before anything is looked for: the page is about pyimgano alone
 
+from written_files import ROOT, write_or_check
+
 from pyimgano.cli.app import build_app, build_command
 from pyimgano.cli.discovery import PANELS, find_commands
 
-ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "cli-reference.md"
 
 HEAD = """# Reference of the command line
@@ -120,17 +119,7 @@ def _plain(text: str) -> str:
 
 def main() -> int:
     """Run the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--check", action="store_true", help="change nothing; fail when the page is not up to date")
-    options = parser.parse_args()
-    text = page()
-    if options.check:
-        if not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != text:
-            print("docs/cli-reference.md is not up to date: python tools/write_cli_reference.py", file=sys.stderr)
-            return 1
-        return 0
-    PAGE.write_text(text, encoding="utf-8", newline="\n")
-    return 0
+    return write_or_check(__doc__, {PAGE: page()})
 
 
 if __name__ == "__main__":

@@ -8,15 +8,14 @@
 
 from __future__ import annotations
 
-import argparse
 import csv
 import json
 import sys
-from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
+from written_files import ROOT, write_or_check
+
 PAGE = ROOT / "docs" / "comparison.md"
 BENCHMARKS = ROOT / "benchmarks"
 SPEED = (
@@ -178,17 +177,7 @@ def _suite() -> dict[str, str]:
 
 def main() -> int:
     """Run the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--check", action="store_true", help="change nothing; fail when the page is not up to date")
-    options = parser.parse_args()
-    text = page()
-    if options.check:
-        if not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != text:
-            print("docs/comparison.md is not up to date: python tools/write_comparison_page.py", file=sys.stderr)
-            return 1
-        return 0
-    PAGE.write_text(text, encoding="utf-8", newline="\n")
-    return 0
+    return write_or_check(__doc__, {PAGE: page()})
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import argparse
 import csv
 import json
 import sys
@@ -16,11 +15,12 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, Optional
 
+from written_files import ROOT, write_or_check
+
 from pyimgano.core.creation import create_model
 from pyimgano.core.parameters import describe_parameters
 from pyimgano.models.specs import METHODS
 
-ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "models.md"
 RUNS = ROOT / "benchmarks" / "models"
 LEADERBOARD = ROOT / "benchmarks" / "classical" / "elpv-cpu.csv"
@@ -216,17 +216,7 @@ def _parameters(run: dict[str, Any]) -> str:
 
 def main() -> int:
     """Run the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--check", action="store_true", help="change nothing; fail when the page is not up to date")
-    options = parser.parse_args()
-    text = page()
-    if options.check:
-        if not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != text:
-            print("docs/models.md is not up to date: python tools/write_models_page.py", file=sys.stderr)
-            return 1
-        return 0
-    PAGE.write_text(text, encoding="utf-8", newline="\n")
-    return 0
+    return write_or_check(__doc__, {PAGE: page()})
 
 
 if __name__ == "__main__":

@@ -8,15 +8,15 @@
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+from written_files import ROOT, write_or_check
+
 from pyimgano.core.files import dumps_json
 
-ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "examples" / "plugin-template"
 TARGET = ROOT / "packages" / "pyimgano-cli" / "src" / "pyimgano" / "cli" / "plugin_template.json"
 
@@ -35,18 +35,7 @@ def _lines(path: Path) -> list[str]:
 
 def main() -> int:
     """Run the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--check", action="store_true", help="change nothing; fail when the package's copy differs")
-    options = parser.parse_args()
-    content = (dumps_json(read_example(), indent=1) + "\n").encode("utf-8")
-    if options.check:
-        if not TARGET.is_file() or TARGET.read_bytes() != content:
-            print(f"{TARGET.name} is not what the example is: run tools/write_plugin_template.py", file=sys.stderr)
-            return 1
-        return 0
-    TARGET.write_bytes(content)
-    print(f"wrote {TARGET.relative_to(ROOT)}")
-    return 0
+    return write_or_check(__doc__, {TARGET: dumps_json(read_example(), indent=1) + "\n"})
 
 
 if __name__ == "__main__":

@@ -8,13 +8,14 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from written_files import ROOT, write_or_check
 
 from benchmarks.preset_data import DATASETS
 from benchmarks.preset_runs import RECIPE
@@ -23,7 +24,6 @@ from pyimgano.recipes.specs import RECIPES
 from pyimgano.workbench.plan.words import calibration_words
 from pyimgano.workbench.recipe import preset_defaults, preset_facts, recipe_presets
 
-ROOT = Path(__file__).resolve().parents[1]
 RUNS = ROOT / "benchmarks" / "presets"
 PAGE = ROOT / "docs" / "presets.md"
 FIGURES = ROOT / "packages" / "pyimgano-workbench" / "src" / "pyimgano" / "recipes" / "measured.json"
@@ -82,22 +82,8 @@ How the tables were read when the presets were chosen:
 
 def main() -> int:
     """Run the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--check", action="store_true", help="change nothing; fail when a file is not up to date")
-    options = parser.parse_args()
     runs = {path: _load(path) for path in sorted(RUNS.glob("*/*.json"))}
-    status = 0
-    for target, text in ((PAGE, _page(runs)), (FIGURES, _figures(runs))):
-        found = target.read_text(encoding="utf-8") if target.is_file() else None
-        if found == text:
-            continue
-        if options.check:
-            where = target.relative_to(ROOT).as_posix()
-            print(f"{where} is not up to date: python tools/write_presets_page.py", file=sys.stderr)
-            status = 1
-        else:
-            target.write_text(text, encoding="utf-8", newline="\n")
-    return status
+    return write_or_check(__doc__, {PAGE: _page(runs), FIGURES: _figures(runs)})
 
 
 def _load(path: Path) -> dict[str, Any]:

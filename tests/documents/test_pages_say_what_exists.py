@@ -1,9 +1,8 @@
-"""Commands, options, extras, configs and imports that any page names exist, also where nothing is run. Takes 5 s."""
+"""Commands, options, configs and imports that any page names exist, also where nothing is run. Takes 5 s."""
 
 from __future__ import annotations
 
 import ast
-import contextlib
 import importlib
 import itertools
 import re
@@ -11,7 +10,6 @@ import shlex
 import textwrap
 import warnings
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
 from typing import Any
 
@@ -119,17 +117,6 @@ def test_a_command_has_what_a_page_gives_it(page: Path) -> None:
 
 
 @each_page
-def test_a_page_installs_extras_that_there_are(page: Path) -> None:
-    wrong = []
-    for _, text in fences(page, "bash", "console", "sh"):
-        for name, extras in re.findall(r"(pyimgano[a-z-]*)\[([\w,-]+)\]", text):
-            with contextlib.suppress(PackageNotFoundError):  # a backend that this Python does not get
-                known = metadata(name).get_all("Provides-Extra") or []
-                wrong += [f"{name}[{extra}]" for extra in extras.split(",") if extra not in known]
-    assert not wrong
-
-
-@each_page
 def test_a_config_of_a_page_is_one(page: Path, tmp_path: Path) -> None:
     (tmp_path / "bank").mkdir()
     for name in ("roi.png", "bank/chip.png", "bank/chip_mask.png"):  # what the pages' configs name
@@ -180,6 +167,3 @@ def test_what_is_wrong_on_a_page_is_found(tmp_path: Path) -> None:
         page.write_text(fence.format(text), encoding="utf-8")
         with pytest.raises(AssertionError, match=found):
             test_a_command_has_what_a_page_gives_it(page)
-    page.write_text(fence.format('pip install "pyimgano-models[heavy]"'), encoding="utf-8")
-    with pytest.raises(AssertionError, match="heavy"):
-        test_a_page_installs_extras_that_there_are(page)
