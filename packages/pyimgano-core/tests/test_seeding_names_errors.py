@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pyimgano.core import errors
-from pyimgano.core.names import nearest_names, unknown_name_hint
+from pyimgano.core.names import few_names, nearest_names, unknown_name_hint
 from pyimgano.core.seeding import derive_seed, generator
 
 
@@ -56,6 +56,13 @@ def test_nearest_names_ignore_case_and_dashes():
 def test_hint_names_the_nearest_and_the_listing():
     assert unknown_name_hint("padin", ["padim"], listing="x list") == "did you mean 'padim'? see: x list"
     assert unknown_name_hint("zzzz", ["padim"]) is None
+
+
+def test_many_names_are_counted_so_that_what_to_type_is_seen():
+    names = [f"model-{number:02}" for number in range(20)]
+    assert few_names(reversed(names), "models") == ", ".join(names)
+    assert few_names([*names, "model-20"], "models") == "21 models"
+    assert few_names([], "models") is None
 
 
 def test_error_says_what_where_what_is_allowed_and_what_to_type():

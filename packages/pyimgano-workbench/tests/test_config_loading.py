@@ -230,7 +230,8 @@ def test_a_model_whose_library_is_missing_ends_with_exit_code_3_and_names_what_r
         MODELS.restore(before)
     assert caught.value.exit_code == 3
     assert "needs 'no_such_library'; pip install \"acme-models[gpu]\"; or choose" in caught.value.message
-    assert "pixel-gaussian" in caught.value.message
+    assert "a model that runs as it is: " in caught.value.message
+    assert "pyimgano models list" in caught.value.message
 
 
 def test_pictures_of_maps_are_refused_for_a_model_that_has_none(data: Path) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Optional
 
-__all__ = ["nearest_names", "unknown_name_hint"]
+__all__ = ["few_names", "nearest_names", "unknown_name_hint"]
+
+FEW = 20
+"""More names than this hide the line of an error that says what to type."""
 
 
 def _plain(name: str) -> str:
@@ -32,3 +35,19 @@ def unknown_name_hint(name: str, known: Iterable[str], *, listing: Optional[str]
     if listing:
         parts.append(f"see: {listing}")
     return " ".join(parts) or None
+
+
+def few_names(names: Iterable[str], what: str) -> Optional[str]:
+    """Return the names in order, joined by commas; of many their number alone (``"130 models"``), of none None.
+
+    Parameters
+    ----------
+    names : iterable of str
+        What is allowed.
+    what : str
+        What they are names of, e.g. ``"models"``.
+    """
+    found = sorted(names)
+    if len(found) > FEW:
+        return f"{len(found)} {what}"
+    return ", ".join(found) or None

@@ -10,7 +10,7 @@ from typing import Any, Generic, Optional, TypeVar, cast
 
 from pyimgano.core.backends import absent_backends, backend_of
 from pyimgano.core.errors import MissingDependencyError, PluginError, UnknownNameError
-from pyimgano.core.names import unknown_name_hint
+from pyimgano.core.names import few_names, unknown_name_hint
 from pyimgano.core.plugins import (
     EntryPoint,
     PluginRecord,
@@ -135,9 +135,8 @@ class Registry(Generic[S]):
                 f"the {self.noun} {name!r} comes with {backend.distribution}: {backend.absence}",
                 hint=backend.pip if backend.runs_here else None,
             )
-        raise UnknownNameError(
-            f"unknown {self.noun} {name!r}", allowed=", ".join(sorted(everything)) or None, hint=hint
-        )
+        allowed = few_names(everything, f"{self.noun}s")
+        raise UnknownNameError(f"unknown {self.noun} {name!r}", allowed=allowed, hint=hint)
 
     def load(self, name: str) -> Any:
         """Return the object that the factory of ``name`` names.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Union, get_args
 
 from pyimgano.core.errors import MissingDependencyError, ParameterError, PyimganoError, UnknownNameError
-from pyimgano.core.names import unknown_name_hint
+from pyimgano.core.names import few_names, unknown_name_hint
 from pyimgano.core.plugins import installed
 from pyimgano.workbench.config.adapting import check_adapt
 from pyimgano.workbench.config.components import check_components
@@ -236,7 +236,8 @@ def _check_model(name: str, params: Any, problems: list[ConfigProblem]) -> Any:
         problem = problem_of(("model", "name"), error)
         ready = [e.spec.name for e in MODELS.entries() if all(installed(need.module) for need in e.spec.requires)]
         if ready:
-            hint = f"{problem.hint}; or choose a model that runs as it is: {', '.join(ready)}"
+            others = f"{few_names(ready, 'models')} (see: pyimgano models list)"
+            hint = f"{problem.hint}; or choose a model that runs as it is: {others}"
             problem = dataclasses.replace(problem, hint=hint)
         problems.append(problem)
     except PyimganoError as error:
