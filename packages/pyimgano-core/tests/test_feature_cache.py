@@ -11,7 +11,7 @@ import pytest
 
 from pyimgano.core.cache_contents import list_cached, remove_cached, verify_file
 from pyimgano.core.errors import ConfigError
-from pyimgano.core.feature_cache import FEATURE_CACHE, FeatureCache, feature_cache_limit, open_feature_cache
+from pyimgano.core.feature_cache import FEATURE_CACHE, FeatureCache, feature_cache_limit, image_key, open_feature_cache
 
 FACTS = {"name": "lbp", "version": 1, "radii": [1, 2]}
 
@@ -25,6 +25,10 @@ def cache(tmp_path, monkeypatch):
 
 def image(seed, side=8):
     return np.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=np.uint8)
+
+
+def key(seed):
+    return image_key(image(seed))
 
 
 @pytest.mark.parametrize(
@@ -47,52 +51,52 @@ def test_what_is_no_size_is_refused(monkeypatch):
 def test_what_was_put_comes_back_and_nothing_else():
     kept = FeatureCache(FACTS, 1 << 20)
     features = np.arange(6, dtype=np.float32).reshape(2, 3)
-    kept.put(image(0), features)
-    again = FeatureCache(dict(FACTS), 1 << 20).get(image(0))
+    kept.put(key(0), features)
+    again = FeatureCache(dict(FACTS), 1 << 20).get(key(0))
     assert again.tobytes() == features.tobytes()
     assert again.shape == (2, 3)
-    assert kept.get(image(1)) is None, "another image"
-    assert kept.get(image(0).reshape(4, 16, 3)) is None, "the same bytes in another shape"
-    assert FeatureCache({**FACTS, "radii": [1]}, 1 << 20).get(image(0)) is None, "other parameters"
+    assert kept.get(key(1)) is None, "another image"
+    assert kept.get(image_key(image(0).reshape(4, 16, 3))) is None, "the same bytes in another shape"
+    assert FeatureCache({**FACTS, "radii": [1]}, 1 << 20).get(key(0)) is None, "other parameters"
 
 
 def test_a_damaged_row_counts_as_none_and_is_removed():
     kept = FeatureCache(FACTS, 1 << 20)
-    kept.put(image(0), np.ones(4))
+    kept.put(key(0), np.ones(4))
     (row,) = kept.folder.iterdir()
     row.write_bytes(row.read_bytes()[:-40] + b"\0" * 40)
     (listed,) = list_cached()
     assert verify_file(listed).startswith("1 rows are damaged")
-    assert kept.get(image(0)) is None
+    assert kept.get(key(0)) is None
     assert list(kept.folder.iterdir()) == []
 
 
 def test_beyond_the_limit_the_least_recently_used_goes_first():
     kept = FeatureCache(FACTS, 6000)
     for seed in range(5):
-        kept.put(image(seed), np.zeros(200))
-        os.utime(kept._path(image(seed)), (seed, seed))
-    kept.get(image(0))  # used just now
+        kept.put(key(seed), np.zeros(200))
+        os.utime(kept.folder / key(seed), (seed, seed))
+    kept.get(key(0))  # used just now
     for seed in range(5, 8):
-        kept.put(image(seed), np.zeros(200))
+        kept.put(key(seed), np.zeros(200))
     assert sum(path.stat().st_size for path in kept.folder.iterdir()) <= 6000
-    assert kept.get(image(0)) is not None
-    assert kept.get(image(1)) is None
+    assert kept.get(key(0)) is not None
+    assert kept.get(key(1)) is None
 
 
 def test_processes_share_it():
     code = (
-        "import numpy as np; from pyimgano.core.feature_cache import FeatureCache\n"
-        f"FeatureCache({FACTS!r}, 1 << 20).put(np.zeros((4, 4, 3), np.uint8), np.full(3, 7.0))"
+        "import numpy as np; from pyimgano.core.feature_cache import FeatureCache, image_key\n"
+        f"FeatureCache({FACTS!r}, 1 << 20).put(image_key(np.zeros((4, 4, 3), np.uint8)), np.full(3, 7.0))"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
-    assert FeatureCache(FACTS, 1 << 20).get(np.zeros((4, 4, 3), np.uint8)).tolist() == [7.0, 7.0, 7.0]
+    assert FeatureCache(FACTS, 1 << 20).get(image_key(np.zeros((4, 4, 3), np.uint8))).tolist() == [7.0, 7.0, 7.0]
 
 
 def test_it_is_listed_as_one_and_removed_with_its_description(cache):
     kept = FeatureCache(FACTS, 1 << 20)
     for seed in range(3):
-        kept.put(image(seed), np.zeros(10))
+        kept.put(key(seed), np.zeros(10))
     (listed,) = list_cached()
     assert (listed.kind, listed.model, listed.version) == ("features", "lbp", "1")
     assert listed.size >= 3 * 40
@@ -100,13 +104,13 @@ def test_it_is_listed_as_one_and_removed_with_its_description(cache):
     remove_cached(listed)
     assert list_cached() == ()
     assert not any(cache.rglob("*.json"))
-    kept.put(image(0), np.zeros(2))  # a process that goes on makes the folder anew
-    assert kept.get(image(0)).tolist() == [0.0, 0.0]
+    kept.put(key(0), np.zeros(2))  # a process that goes on makes the folder anew
+    assert kept.get(key(0)).tolist() == [0.0, 0.0]
 
 
 def test_a_folder_that_cannot_be_written_is_no_error(cache):
     kept = FeatureCache(FACTS, 1 << 20)
     kept.folder.parent.rmdir()
     kept.folder.parent.write_text("a file is in the way", encoding="utf-8")
-    kept.put(image(0), np.zeros(2))
-    assert kept.get(image(0)) is None
+    kept.put(key(0), np.zeros(2))
+    assert kept.get(key(0)) is None

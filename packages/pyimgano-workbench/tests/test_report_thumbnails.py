@@ -155,3 +155,13 @@ def test_a_model_without_maps_gets_pictures_without_heat_maps(
     assert len(found) == 10
     assert not any(heat.exists() for _, _, heat in found)
     assert (run.path / "report.html").is_file()
+    # A second run of this process, in which one image has become another.
+    images = {record["image"]: plain.read_bytes() for record, plain, _ in found}
+    name = found[0][0]["image"]
+    file = tmp_path / "cells" / name
+    write_png(255 - read_image(file), file)
+    again = {
+        record["image"]: plain.read_bytes()
+        for record, plain, _ in kept(train(file.parents[2], model="tst-bright"), "cells")
+    }
+    assert {image for image in images if again[image] != images[image]} == {name}

@@ -32,6 +32,7 @@ __all__ = [
     "FeatureCache",
     "count_damaged",
     "feature_cache_limit",
+    "image_key",
     "open_feature_cache",
     "without_feature_cache",
 ]
@@ -83,6 +84,15 @@ def without_feature_cache() -> Iterator[None]:
             os.environ[FEATURE_CACHE] = before
 
 
+def image_key(image: np.ndarray) -> str:
+    """Return what an image is known by in every cache: a digest of its pixels, shape and dtype."""
+    import numpy as np
+
+    digest = hashlib.sha256(f"{image.shape} {image.dtype}\n".encode())
+    digest.update(np.ascontiguousarray(image).data)
+    return digest.hexdigest()[:40]
+
+
 class FeatureCache:
     """The cached rows of one kind of features.
 
@@ -103,9 +113,15 @@ class FeatureCache:
         self.folder = self.root / f"{name}-{digest}"
         self._unseen: Optional[int] = None  # bytes written since the folder was measured; None: never measured
 
-    def get(self, image: np.ndarray) -> Optional[np.ndarray]:
-        """Return what was kept of an image, or None; a damaged file counts as none and is removed."""
-        path = self._path(image)
+    def get(self, key: str) -> Optional[np.ndarray]:
+        """Return what was kept of an image, or None; a damaged file counts as none and is removed.
+
+        Parameters
+        ----------
+        key : str
+            The image's, see :func:`image_key`.
+        """
+        path = self.folder / key
         try:
             data = path.read_bytes()
         except OSError:
@@ -118,14 +134,22 @@ class FeatureCache:
                 os.utime(path)
         return features
 
-    def put(self, image: np.ndarray, features: np.ndarray) -> None:
-        """Keep the features of an image. A cache that cannot be written (a full disk) is none, and no error."""
+    def put(self, key: str, features: np.ndarray) -> None:
+        """Keep the features of an image. A cache that cannot be written (a full disk) is none, and no error.
+
+        Parameters
+        ----------
+        key : str
+            The image's, see :func:`image_key`.
+        features : ndarray
+            Kept as float32.
+        """
         data = _packed(features)
         try:
             if not self.folder.is_dir():
                 self.folder.mkdir(parents=True, exist_ok=True)
                 dump_json(self._description(), self.folder.with_name(self.folder.name + ".json"))
-            with atomic_open(self._path(image), "wb") as stream:
+            with atomic_open(self.folder / key, "wb") as stream:
                 stream.write(data)
         except (OSError, PyimganoError):
             return
@@ -136,13 +160,6 @@ class FeatureCache:
     def _description(self) -> dict[str, Any]:
         name, version = str(self.facts.get("name")), str(self.facts.get("version"))
         return {"schema_version": 1, "model": name, "version": version, "features": self.facts}
-
-    def _path(self, image: np.ndarray) -> Path:
-        import numpy as np
-
-        digest = hashlib.sha256(f"{image.shape} {image.dtype}\n".encode())
-        digest.update(np.ascontiguousarray(image).data)
-        return self.folder / digest.hexdigest()[:40]
 
     def _trim(self) -> None:
         """Remove what was used least recently until nine tenths of the limit are left, when it is exceeded."""

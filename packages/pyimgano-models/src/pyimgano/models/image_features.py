@@ -9,7 +9,7 @@ import numpy as np
 
 from pyimgano.core.creation import create_component
 from pyimgano.core.errors import ImageError, ParameterError
-from pyimgano.core.feature_cache import FeatureCache, feature_cache_limit, open_feature_cache
+from pyimgano.core.feature_cache import FeatureCache, feature_cache_limit, image_key, open_feature_cache
 from pyimgano.core.parameters import check_parameters, require
 from pyimgano.core.registry import COMPONENTS
 
@@ -84,7 +84,8 @@ class ImageFeatures:
 
     def describe(self, batch: Sequence[np.ndarray]) -> np.ndarray:
         """Return the features of prepared images of one size, (N, D) float32; a row depends on its image alone."""
-        found = [self._cached(part, "image", part.describe_batch, batch) for part in self._parts]
+        keys: list[str] = []
+        found = [self._cached(part, "image", part.describe_batch, batch, keys) for part in self._parts]
         self.blocks = tuple(rows.shape[1] for rows in found)
         joined: np.ndarray = np.concatenate(found, axis=1)
         return joined
@@ -97,7 +98,8 @@ class ImageFeatures:
         ParameterError
             When a part does not describe patches, or their grids differ.
         """
-        found = []
+        found: list[np.ndarray] = []
+        keys: list[str] = []
         for part in self._parts:
             describe = _patch_describer(part)
             if describe is None:
@@ -105,7 +107,7 @@ class ImageFeatures:
                     f"the features {part.name!r} describe whole images, and level = 'patch' needs features of patches",
                     allowed="embedding, patches",
                 )
-            found.append(self._cached(part, "patch", describe, batch))
+            found.append(self._cached(part, "patch", describe, batch, keys))
         if len({rows.shape[:3] for rows in found}) > 1:
             grids = ", ".join(f"{p.name}: {r.shape[1]} × {r.shape[2]}" for p, r in zip(self._parts, found))
             raise ParameterError(f"the features have different grids of patches ({grids})", allowed="one grid for all")
@@ -118,7 +120,9 @@ class ImageFeatures:
         level: str,
         describe: Callable[[Sequence[np.ndarray]], np.ndarray],
         batch: Sequence[np.ndarray],
+        keys: list[str],
     ) -> np.ndarray:
+        """Return rows out of the cache, or as ``describe`` gives them; ``keys`` of the batch are filled in once."""
         place = (id(part), level)
         if place not in self._caches:  # the facts of a backbone take reading its weights
             on = feature_cache_limit() > 0
@@ -126,13 +130,15 @@ class ImageFeatures:
         cache = self._caches[place]
         if cache is None:
             return describe(batch)
-        rows = [cache.get(image) for image in batch]
+        if not keys:
+            keys += map(image_key, batch)
+        rows = [cache.get(key) for key in keys]
         missing = [index for index, row in enumerate(rows) if row is None]
         if missing:
             for index, row in zip(missing, describe([batch[index] for index in missing])):
                 rows[index] = row
                 if np.isfinite(row).all():
-                    cache.put(batch[index], row)
+                    cache.put(keys[index], row)
         return np.stack([row for row in rows if row is not None])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -130,9 +131,9 @@ def write_thumbnails(
         try:
             # No atomic_open: the run is not complete yet, and an interrupted category is evaluated anew.
             plain.parent.mkdir(parents=True, exist_ok=True)
-            plain.write_bytes(_jpeg(picture, plain))
+            plain.write_bytes(picture)
             if heat is not None:
-                mapped.write_bytes(_jpeg(heat, mapped))
+                mapped.write_bytes(heat)
         except OSError as error:
             raise StorageError(f"cannot write: {error.strerror or error}", where=str(plain)) from error
 
@@ -145,17 +146,22 @@ def write_thumbnails(
 
 def _draw(
     config: RunConfig, sample: Sample, anomaly_map: Optional[np.ndarray], shape: Any, judge: Judge
-) -> tuple[np.ndarray, Optional[np.ndarray]]:
+) -> tuple[bytes, Optional[bytes]]:
+    """Return the small picture of a test image and that of its heat-map, as JPEG."""
     import cv2
     import numpy as np
 
     from pyimgano.datasets import load_mask
     from pyimgano.workbench.render import MapScale, overlay
 
-    image = as_rgb8(sample.source, value_range=config.dataset.value_range)
-    small, card = _shrink(image), judge.card
+    card = judge.card
     if anomaly_map is None or card.pixel_threshold is None or card.map_low is None:
-        return small, None
+        try:
+            status = sample.source.stat()
+        except OSError as error:
+            raise StorageError(f"cannot read: {error.strerror or error}", where=sample.id) from error
+        return _drawn_alone(sample.source, status.st_mtime_ns, status.st_size, config.dataset.value_range), None
+    small = _shrink(as_rgb8(sample.source, value_range=config.dataset.value_range))
     found = judge.regions(anomaly_map, shape).mask
     inside = judge.processing.inside(shape)
     size = (small.shape[1], small.shape[0])
@@ -169,9 +175,14 @@ def _draw(
     if inside is not None:
         inside = _shrink_mask(inside, size)
     scale = MapScale.between(card.map_low, card.pixel_threshold)
-    return small, _shrink(
-        overlay(small, anomaly_map, scale, found=_shrink_mask(found, size), truth=truth, inside=inside)
-    )
+    heat = overlay(small, anomaly_map, scale, found=_shrink_mask(found, size), truth=truth, inside=inside)
+    return _jpeg(small, sample.id), _jpeg(_shrink(heat), sample.id)
+
+
+@lru_cache(maxsize=1024)  # some MiB: the models of a benchmark have the same test images
+def _drawn_alone(path: Path, mtime_ns: int, size: int, value_range: Optional[tuple[float, float]]) -> bytes:
+    """Return the small picture of a file; ``mtime_ns`` and ``size`` say whether it is still the same."""
+    return _jpeg(_shrink(as_rgb8(path, value_range=value_range)), path)
 
 
 def _shrink_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
