@@ -336,6 +336,57 @@ class LastScore(Threshold):
     def threshold(self, scores, alpha):
         return scores[-1]
 
+class CheapestOf(Threshold):
+    def defects_needed(self, alpha):
+        return 5
+    def threshold_with_defects(self, scores, defect_scores, alpha):
+        return float((scores.mean() + defect_scores.mean()) / 2)
+    def guarantee_with_defects(self, alpha, n, n_defects):
+        return "nothing"
+
+class FirstDefect(CheapestOf):
+    def threshold_with_defects(self, scores, defect_scores, alpha):
+        return defect_scores[0]
+
+class Spot:
+    def __init__(self, severity: int = 3) -> None:
+        if severity not in (1, 2, 3, 4, 5):
+            raise ParameterError("no severity")
+        self.severity = severity
+    def place(self, rng, allowed):
+        rows, columns = np.nonzero(allowed)
+        at = rng.integers(len(rows))
+        return rows[at], columns[at]
+    def __call__(self, image, rng, *, donor=None, roi=None):
+        allowed = np.ones(image.shape[:2], bool) if roi is None else roi
+        row, column = self.place(rng, allowed)
+        mask = np.zeros_like(allowed)
+        mask[max(0, row - self.severity) : row + 1, column] = True
+        mask &= allowed
+        changed = image.copy()
+        changed[mask] = 255 - changed[mask]
+        return changed, mask
+
+class AnywhereSpot(Spot):
+    def __call__(self, image, rng, *, donor=None, roi=None):
+        return super().__call__(image, rng)
+
+class SometimesNone(Spot):
+    def __call__(self, image, rng, *, donor=None, roi=None):
+        return image.copy(), np.zeros(image.shape[:2], bool)
+
+class AnySeverity(Spot):
+    def __init__(self, severity: int = 3) -> None:
+        self.severity = severity
+
+class Told:
+    def record(self, run):
+        pass
+
+class WantsMore(Told):
+    def record(self, run, project):
+        pass
+
 class Describer:
     name = "stranger"
     facts = {"version": 1}
@@ -369,6 +420,13 @@ def components():
         ("postprocess", "Doubling", "gives float64"),
         ("threshold", "Threshold", None),
         ("threshold", "LastScore", "scores in another order give another threshold"),
+        ("defects", "Spot", None),
+        ("defects", "AnywhereSpot", "the mask leaves the region of interest"),
+        ("defects", "SometimesNone", "the mask is empty"),
+        ("defects", "AnySeverity", "severity=6 did not raise"),
+        ("sink", "Told", None),
+        ("sink", "WantsMore", "cannot be called with a run alone"),
+        ("sink", "Rule", "lacks the method record"),
         ("features", "Describer", None),
         ("features", "Centred", "alone and in a batch"),
         ("features", "Rule", "is neither a FeatureExtractor"),
@@ -383,9 +441,18 @@ def test_component_keeps_the_contract_of_its_kind_or_is_told(components, kind, n
         check_component(kind, components[name])
 
 
+@pytest.mark.parametrize(
+    ("name", "said"), [("CheapestOf", None), ("FirstDefect", "scores in another order give another threshold")]
+)
+def test_threshold_with_the_tag_defects_is_asked_for_labelled_scores(checked, name, said):
+    spec = f'ComponentSpec("stranger-cost", "A rule", "stranger_parts:{name}", kind="threshold", tags=("defects",))'
+    results = checked(spec, group="components", stranger_parts=COMPONENTS)
+    assert results["check_labelled_threshold_method"].message == said
+
+
 def test_kind_without_a_contract_is_refused_by_name():
-    with pytest.raises(ValueError, match="no check for the kind 'sink'"):
-        check_component("sink", object)
+    with pytest.raises(ValueError, match=r"no check for the kind 'sinks'; there are those of features, .*, sink"):
+        check_component("sinks", object)
 
 
 def test_component_that_needs_a_parameter_is_not_checked_without_it(checked):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import itertools
 import json
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -11,10 +13,11 @@ from pyimgano.core.contracts import FeatureExtractor, ImageDescriber
 from pyimgano.core.errors import ParameterError
 from pyimgano.core.files import dumps_json
 from pyimgano.core.seeding import generator
+from pyimgano.core.sinks import TrackingSink
 from pyimgano.core.testing._images import make_check_images
 from pyimgano.core.weights import WeightsProvider
 
-__all__ = ["COMPONENT_CHECKS", "check_component"]
+__all__ = ["COMPONENT_CHECKS", "check_component", "check_labelled_threshold_method"]
 
 Factory = Callable[..., Any]
 
@@ -137,6 +140,60 @@ def check_threshold_method(factory: Factory) -> None:
     assert isinstance(told, str) and told, f"guarantee({alpha}, {len(scores)}) is {told!r}"
 
 
+def check_labelled_threshold_method(factory: Factory) -> None:
+    """A threshold from labelled images is finite, the same in any order, and comes with what it promises."""
+    import numpy as np
+
+    made, alpha = factory(), 0.1
+    needed = made.defects_needed(alpha)
+    assert isinstance(needed, int) and needed >= 1, f"defects_needed({alpha}) is {needed!r}"
+    rng = generator(0, "kit-scores")
+    good, defective = rng.normal(10.0, 1.0, max(made.images_needed(alpha), 40)), rng.normal(13.0, 1.0, max(needed, 40))
+    found = float(made.threshold_with_defects(good, defective, alpha))
+    assert np.isfinite(found), f"the threshold of {len(good)} and {len(defective)} finite scores is {found}"
+    turned = float(made.threshold_with_defects(good[::-1].copy(), defective[::-1].copy(), alpha))
+    assert turned == found, "scores in another order give another threshold"
+    told = made.guarantee_with_defects(alpha, len(good), len(defective))
+    assert isinstance(told, str) and told, f"guarantee_with_defects gives {told!r}"
+
+
+def check_defect(factory: Factory) -> None:
+    """A defect changes a copy inside the region of interest alone, says where, and draws from its ``rng`` alone."""
+    import numpy as np
+
+    images = make_check_images(train=1, good=2, defective=1).good
+    image, donor = images[0], images[1]
+    roi = np.zeros(image.shape[:2], dtype=bool)
+    roi[: image.shape[0] // 2, image.shape[1] // 2 :] = True
+    before = image.copy()
+    for severity, region, draw in itertools.product((1, 5), (None, roi), range(4)):
+        made = factory(severity=severity)
+        (first, mask), (again, _) = (made(image, generator(draw, "kit"), donor=donor, roi=region) for _ in range(2))
+        assert first.shape == image.shape and first.dtype == np.uint8, f"gives {first.dtype} {first.shape}"
+        assert (image == before).all(), "changes the image that it is given"
+        assert (first == again).all(), "the same rng gives another image: chance comes from elsewhere"
+        assert mask.shape == image.shape[:2] and mask.dtype == bool, f"the mask is {mask.dtype} {mask.shape}"
+        assert mask.any(), f"severity={severity}: the mask is empty, and every call makes a defect"
+        assert region is None or not (mask & ~region).any(), "the mask leaves the region of interest"
+        changed = (first != image).any(axis=2)
+        assert region is None or not (changed & ~region).any(), "changes pixels outside the region of interest"
+    try:
+        factory(severity=6)
+    except ParameterError:
+        return
+    raise AssertionError("severity=6 did not raise ParameterError; severities are 1 to 5")
+
+
+def check_sink(factory: Factory) -> None:
+    """A tracker takes a finished run. It is given none here: that could reach a server."""
+    made = factory()
+    assert isinstance(made, TrackingSink), f"a {type(made).__name__} lacks the method record(run)"
+    try:
+        inspect.signature(made.record).bind(object())
+    except TypeError as error:
+        raise AssertionError(f"record cannot be called with a run alone: {error}") from None
+
+
 def check_weights_provider(factory: Factory) -> None:
     """It is a :class:`~pyimgano.core.weights.WeightsProvider`."""
     made = factory()
@@ -150,6 +207,8 @@ COMPONENT_CHECKS: Mapping[str, Callable[[Factory], None]] = MappingProxyType(
         "preprocess": check_preprocessing,
         "postprocess": check_map_rule,
         "threshold": check_threshold_method,
+        "defects": check_defect,
+        "sink": check_sink,
         "weights": check_weights_provider,
     }
 )
@@ -164,7 +223,7 @@ def check_component(kind: str, factory: Factory) -> None:
     kind : str
         One of :data:`COMPONENT_CHECKS`.
     factory : callable
-        Returns a new component; takes parameters by name (of an ``augment``: ``severity``).
+        Returns a new component; takes parameters by name (of the kinds ``augment`` and ``defects``: ``severity``).
 
     Raises
     ------

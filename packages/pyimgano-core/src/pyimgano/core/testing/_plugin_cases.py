@@ -17,7 +17,7 @@ from pyimgano.core.plugins import GROUPS, PluginRecord, installed, resolve
 from pyimgano.core.registry import COMPONENTS, DATASETS, MODELS, RECIPES, Registry
 from pyimgano.core.specs import API_VERSION, ComponentSpec, DatasetSpec, ModelSpec, RecipeSpec, Spec
 from pyimgano.core.testing._command_cases import check_command, check_presets, check_recipe_run
-from pyimgano.core.testing._component_checks import COMPONENT_CHECKS
+from pyimgano.core.testing._component_checks import COMPONENT_CHECKS, check_labelled_threshold_method
 from pyimgano.core.testing._detector_checks import DETECTOR_CHECKS, Subject
 from pyimgano.core.testing._finetunable_checks import FINETUNABLE_CHECKS
 from pyimgano.core.testing._plugin_checks import heavy_imports, plugin_records, spec_problems
@@ -225,8 +225,8 @@ def _cases_of(spec: Spec, params: Mapping[str, Any], record: PluginRecord) -> It
         for check in READER_CHECKS:
             yield _made(subject, check, offered)
     elif isinstance(spec, ComponentSpec) and spec.kind in COMPONENT_CHECKS:
-        if spec.kind != "threshold" or "defects" not in spec.tags:  # those have another contract: labelled scores
-            yield _made(subject, COMPONENT_CHECKS[spec.kind], offered)
+        labelled = spec.kind == "threshold" and "defects" in spec.tags
+        yield _made(subject, check_labelled_threshold_method if labelled else COMPONENT_CHECKS[spec.kind], offered)
     elif isinstance(spec, RecipeSpec):
         yield PluginCase.of(subject, check_presets, spec)
         yield PluginCase.of(subject, check_recipe_run, spec, record.entry.distribution)

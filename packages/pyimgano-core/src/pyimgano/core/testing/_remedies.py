@@ -116,6 +116,15 @@ REMEDIES: Mapping[str, str] = MappingProxyType(
         ),
         "check_map_rule": "return a changed float32 copy of the map; one with learns = True has fit, state and restore",
         "check_threshold_method": "see pyimgano.workbench.calibrate.ThresholdMethod for what it asks",
+        "check_labelled_threshold_method": (
+            "see pyimgano.workbench.calibrate.methods for threshold_with_defects, defects_needed and "
+            "guarantee_with_defects; one that uses good images alone has no tag 'defects'"
+        ),
+        "check_defect": (
+            "return (changed copy, (H, W) bool mask that is not empty), both inside the `roi`; draw all lots from the "
+            "`rng` that is passed; pyimgano.workbench.defects.defect.DrawnDefect is a base that keeps all of it"
+        ),
+        "check_sink": "see pyimgano.core.sinks.TrackingSink: one method, record(run); connect in it, not in __init__",
         "check_weights_provider": "see pyimgano.core.weights.WeightsProvider for what it asks",
         # recipes and commands
         "check_presets": "the recipe's class needs the attribute presets = {name: part of a run config}",
