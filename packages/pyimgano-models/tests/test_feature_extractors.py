@@ -13,8 +13,15 @@ import torch
 
 from pyimgano.core.contracts import FeatureExtractor
 from pyimgano.core.creation import create_component
-from pyimgano.core.errors import CheckpointError, ImageError, MissingDependencyError, ParameterError, WeightsError
-from pyimgano.models import features as features_module
+from pyimgano.core.errors import (
+    CheckpointError,
+    ImageError,
+    MissingDependencyError,
+    ParameterError,
+    PyimganoError,
+    WeightsError,
+)
+from pyimgano.models import devices
 from pyimgano.models.features import create_extractor, describe_backbone, reopen_extractor
 from pyimgano.models.onnx_graphs import FILE, GraphKey
 
@@ -300,13 +307,13 @@ def test_auto_takes_onnxruntime_on_a_cpu_and_torch_where_it_is_not_installed(cac
     if torch.cuda.is_available():
         pytest.skip("auto takes the GPU here")
     assert create_extractor(**{**SMALL, "runtime": "auto"}).facts["runtime"] == "onnxruntime"
-    real = features_module.installed
-    monkeypatch.setattr(features_module, "installed", lambda module: module != "onnxruntime" and real(module))
+    real = devices.installed
+    monkeypatch.setattr(devices, "installed", lambda module: module != "onnxruntime" and real(module))
     assert create_extractor(**{**SMALL, "runtime": "auto"}).facts["runtime"] == "torch"
     with pytest.raises(MissingDependencyError) as caught:
         create_extractor(**SMALL)
     assert caught.value.hint == 'pip install "pyimgano-models[onnx]"'
-    monkeypatch.setattr(features_module, "installed", lambda module: module != "torch" and real(module))
+    monkeypatch.setattr(devices, "installed", lambda module: module != "torch" and real(module))
     with pytest.raises(MissingDependencyError) as caught:
         create_extractor(**{**SMALL, "runtime": "torch"})
     assert caught.value.hint == 'pip install "pyimgano-models[lite]"'
@@ -319,7 +326,7 @@ def test_a_backbone_that_cannot_be_exported_runs_on_torch_when_auto_and_is_an_er
         raise RuntimeError("Exporting the operator 'aten::strange' is not supported")
 
     monkeypatch.setattr(torch.onnx, "export", refuse)
-    with pytest.raises(features_module.PyimganoError, match="aten::strange") as caught:
+    with pytest.raises(PyimganoError, match="aten::strange") as caught:
         create_extractor(**SMALL)
     assert caught.value.hint == 'runtime = "torch"'
     if not torch.cuda.is_available():
@@ -339,6 +346,6 @@ def test_a_graph_that_gives_other_features_is_not_accepted(cache, monkeypatch):
 
     exports_another_network.__signature__ = inspect.signature(real)
     monkeypatch.setattr(torch.onnx, "export", exports_another_network)
-    with pytest.raises(features_module.PyimganoError, match="gives other features than torch"):
+    with pytest.raises(PyimganoError, match="gives other features than torch"):
         create_extractor(**SMALL)
     assert not (cache / "graphs").exists()

@@ -17,7 +17,7 @@ from pyimgano.models.resizing import check_size
 if TYPE_CHECKING:
     import numpy as np
 
-    from pyimgano.models.features import BackboneExtractor
+    from pyimgano.models.backbone_extractor import BackboneExtractor
 
 __all__ = ["BackboneDetector", "is_real", "is_whole"]
 

@@ -141,8 +141,8 @@ class Draem(TrainedDetector):
         return 1.0 if done < 0.8 else 0.2 if done < 0.9 else 0.04
 
     def _make_network(self) -> tuple[TrainedNetwork, str]:
+        from pyimgano.models.devices import torch_device
         from pyimgano.models.draem_network import DraemNetwork
-        from pyimgano.models.features import torch_device
         from pyimgano.models.texture_defects import TextureDefects
 
         low, high = (float(end) for end in self.opacity)

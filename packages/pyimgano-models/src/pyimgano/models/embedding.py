@@ -13,7 +13,7 @@ from pyimgano.models.patches import locally_aware_patches
 
 if TYPE_CHECKING:
     from pyimgano.core.contracts import FeatureExtractor
-    from pyimgano.models.features import BackboneExtractor
+    from pyimgano.models.backbone_extractor import BackboneExtractor
 
 __all__ = ["Embedding", "ExtractorFeatures"]
 

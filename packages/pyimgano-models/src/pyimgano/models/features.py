@@ -14,18 +14,11 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 import numpy as np
 
 from pyimgano.core.cores import usable_cores
-from pyimgano.core.errors import (
-    CheckpointError,
-    ImageError,
-    MissingDependencyError,
-    ParameterError,
-    PyimganoError,
-    WeightsError,
-)
+from pyimgano.core.errors import CheckpointError, MissingDependencyError, ParameterError, PyimganoError, WeightsError
 from pyimgano.core.parameters import require
-from pyimgano.core.plugins import installed
-from pyimgano.core.resizing import resize_image
+from pyimgano.models.backbone_extractor import BackboneExtractor
 from pyimgano.models.backbones import Backbone, default_layers, describe_backbone, resolve_backbone, select_layers
+from pyimgano.models.devices import choose_device, need_module
 from pyimgano.models.onnx_graphs import GraphKey, export_graph, find_graph, keep_graph
 from pyimgano.models.resizing import check_size
 from pyimgano.models.runtimes import RUNTIMES, OnnxRuntime, Runtime, TorchRuntime
@@ -35,7 +28,6 @@ if TYPE_CHECKING:
     from pyimgano.models.networks import PixelNetwork
 
 __all__ = [
-    "BackboneExtractor",
     "create_extractor",
     "default_layers",
     "describe_backbone",
@@ -43,7 +35,6 @@ __all__ = [
     "onnx",
     "reopen_extractor",
     "timm",
-    "torch_device",
     "torch_network",
     "torchvision",
 ]
@@ -51,100 +42,6 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 MIN_SIDE = 32
-
-
-class BackboneExtractor:
-    """A :class:`~pyimgano.core.contracts.FeatureExtractor`; made by :func:`create_extractor`.
-
-    Attributes
-    ----------
-    layers : tuple of str
-        In the order of the network, the finest first.
-    input_size : (int, int)
-        (height, width) of prepared images.
-    weights_sha256 : str
-        Of the weights file; of the parameters themselves when they are random.
-    facts : dict
-        JSON-friendly: ``backbone``, ``layers``, ``input_size``, ``runtime``, ``device``, ``weights``,
-        ``weights_sha256``, ``random`` and, when random, ``warning``; ``adapted_sha256`` of tensors that replace those
-        of the weights.
-    """
-
-    def __init__(
-        self,
-        backbone: Backbone,
-        layers: tuple[str, ...],
-        input_size: tuple[int, int],
-        weights: Weights,
-        weights_sha256: str,
-        runtime: Runtime,
-        *,
-        adapted_sha256: Optional[str] = None,
-    ) -> None:
-        self.backbone = backbone
-        self.layers = layers
-        self.input_size = input_size
-        self.weights_sha256 = weights_sha256
-        self.runtime = runtime
-        self.facts: dict[str, Any] = {
-            "backbone": backbone.name,
-            "layers": list(layers),
-            "input_size": list(input_size),
-            "runtime": runtime.name,
-            "device": runtime.device,
-            "weights": weights.name,
-            "weights_sha256": weights_sha256,
-            "random": weights.path is None,
-        }
-        if weights.path is None:
-            self.facts["warning"] = RANDOM_WARNING
-        if adapted_sha256 is not None:
-            self.facts["adapted_sha256"] = adapted_sha256
-
-    def prepare(self, image: np.ndarray) -> np.ndarray:
-        """Resize one image to ``input_size``; an image that has it is returned as it is.
-
-        Parameters
-        ----------
-        image : ndarray, (H, W, 3) uint8
-            RGB.
-
-        Returns
-        -------
-        ndarray, (h, w, 3) uint8
-        """
-        return resize_image(image, self.input_size)
-
-    def extract(self, batch: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-        """Return the features of prepared images; an image's features do not depend on the rest of the batch.
-
-        Parameters
-        ----------
-        batch : sequence of ndarray, (h, w, 3) uint8
-            See :meth:`prepare`.
-
-        Returns
-        -------
-        dict of str to ndarray
-            Layer → (N, C, h', w') float32.
-
-        Raises
-        ------
-        ImageError
-            When an image is not prepared, or the batch is empty.
-        """
-        expected = (*self.input_size, 3)
-        for index, image in enumerate(batch):
-            if image.shape != expected or image.dtype != np.uint8:
-                raise ImageError(
-                    f"shape {image.shape}, dtype {image.dtype}",
-                    where=f"image {index} of the batch",
-                    allowed=f"{expected} uint8: call prepare(image) first",
-                )
-        if len(batch) == 0:
-            raise ImageError("the batch is empty", allowed="at least one image")
-        per_image = self.runtime.run([np.ascontiguousarray(image) for image in batch])
-        return {layer: np.concatenate(maps) for layer, maps in zip(self.layers, zip(*per_image))}
 
 
 def create_extractor(
@@ -200,7 +97,7 @@ def create_extractor(
     size = _size(described, input_size)
     found = find_weights(described, weights)
     # A graph of a file runs under one runtime only, which needs no onnx.
-    place, kind = _place("onnxruntime" if (described.library, runtime) == ("onnx", "auto") else runtime, device)
+    place, kind = choose_device("onnxruntime" if (described.library, runtime) == ("onnx", "auto") else runtime, device)
     if found.path is None:
         logger.warning("%s", RANDOM_WARNING)
     cores = threads or usable_cores()
@@ -332,7 +229,7 @@ def _network(
     adapted: Mapping[str, np.ndarray],
 ) -> tuple[PixelNetwork, str]:
     """Return the torch network and the fingerprint of its weights, as they were before some were replaced."""
-    _need("torch", "lite")
+    need_module("torch", "lite")
     from pyimgano.models.networks import build_network, fingerprint, replace_tensors
 
     network = build_network(backbone, layers, weights, size)
@@ -455,60 +352,3 @@ def _size(backbone: Backbone, input_size: Union[int, Sequence[int]]) -> tuple[in
             allowed=f"multiples of {patch}, the side of its patches: {below} or {above}",
         )
     return size
-
-
-def torch_device(device: str) -> str:
-    """Return the torch device that the option ``device`` means here: ``"cpu"``, ``"cuda"`` or ``"cuda:<n>"``.
-
-    Raises
-    ------
-    ParameterError
-        When it is unknown, or torch sees no CUDA device.
-    """
-    return _place("torch", device)[0]
-
-
-def _place(runtime: str, device: str) -> tuple[str, str]:
-    """Return the device and the runtime that the two options mean here."""
-    known = device in ("auto", "cpu", "cuda") or (device.startswith("cuda:") and device[5:].isdecimal())
-    require(known, "device", device, "auto, cpu, cuda, cuda:<n>")
-    if device.startswith("cuda"):
-        require(runtime != "onnxruntime", "device", device, 'cpu or auto with runtime = "onnxruntime"')
-        _need("torch", "lite")
-        import torch
-
-        if not torch.cuda.is_available():
-            raise ParameterError(f"device = {device!r}, and torch sees no CUDA device", allowed="auto, cpu")
-        return device, "torch"
-    if device == "auto" and runtime != "onnxruntime" and _may_have_gpu():
-        import torch
-
-        if torch.cuda.is_available():
-            return "cuda", "torch"
-    if runtime == "auto":
-        runtime = "onnxruntime" if installed("onnx") and installed("onnxruntime") else "torch"
-    if runtime == "onnxruntime":
-        _need("onnxruntime", "onnx")
-    return "cpu", runtime
-
-
-def _may_have_gpu() -> bool:
-    """Tell whether asking torch for a GPU is worth the seconds that its import takes: whether a driver is there."""
-    import ctypes
-    import sys
-    from pathlib import Path
-
-    if not installed("torch") or sys.platform == "darwin":
-        return False
-    if Path("/dev/kfd").exists():  # AMD's driver: torch's ROCm builds say "cuda" too
-        return True
-    try:
-        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
-    except OSError:
-        return False
-    return True
-
-
-def _need(module: str, extra: str) -> None:
-    if not installed(module):
-        raise MissingDependencyError(f"the runtime needs {module!r}", hint=f'pip install "pyimgano-models[{extra}]"')
