@@ -61,7 +61,7 @@ def test_a_short_training_finds_a_texture_that_it_has_never_seen(bricks, photogr
         return float(image), float(roc_auc_score(truth.ravel(), scores.maps.ravel()))
 
     detector = small(
-        reconstruction_width=4, segmentation_width=8, anomaly_source_dir=str(tmp_path), learning_rate=3e-3, epochs=20
+        reconstruction_width=8, segmentation_width=8, anomaly_source_dir=str(tmp_path), learning_rate=2e-3, epochs=24
     )
     detector.trainable("full")
     detector.finish_training(train)
