@@ -11,6 +11,7 @@ GROUPS = {
     "tiling": "benchmarks.rows.tiling",
     "training": "benchmarks.rows.training",
     "augmentation": "benchmarks.rows.augmentation",
+    "suite": "benchmarks.rows.suite",
     "metrics": "benchmarks.rows.metrics",
     "service": "benchmarks.rows.service",
     "cli": "benchmarks.rows.cli",
