@@ -65,8 +65,8 @@ BUILT_ANYWHERE = "freia"
 ENV = {"HF_HUB_OFFLINE": "1", "PYTHONUTF8": None, "PYTHONPATH": None, "PYTHONDONTWRITEBYTECODE": None}
 # How good models are on real cells takes minutes, and is the same on every Python: `tests` asks, the others do not.
 SHORT = ("-m", "not long and not pages")
-# Workers of pytest: `TEST_WORKERS=2 nox`. Each then gets one thread, or they would fight for the cores.
-WORKERS = os.environ.get("TEST_WORKERS", "")
+# Workers of pytest, each with one thread, or they would fight for the cores. A worker takes up to 2 GiB of memory.
+MOST_WORKERS = 4
 
 
 def python_of(session: nox.Session) -> str:
@@ -102,8 +102,11 @@ def plugin_arguments() -> list[str]:
 def run_pytest(session: nox.Session, *arguments: str) -> None:
     """Run pytest with the project's environment and the session's own arguments."""
     env = dict(ENV)
-    if WORKERS:
-        arguments = ("-n", WORKERS, *arguments)
+    # Who gives arguments may want a debugger, or one test at once: then there are workers only on request.
+    usual = 0 if session.posargs else min(os.cpu_count() or 1, MOST_WORKERS)
+    workers = os.environ.get("TEST_WORKERS") or str(usual)
+    if workers not in ("0", "1"):
+        arguments = ("-n", workers, *arguments)
         env["OMP_NUM_THREADS"] = "1"
     session.run("pytest", *arguments, *session.posargs, env=env)
 
