@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 
+from pyimgano.core import feature_cache
 from pyimgano.core.cache_contents import list_cached, remove_cached, verify_file
 from pyimgano.core.errors import ConfigError
 from pyimgano.core.feature_cache import FEATURE_CACHE, FeatureCache, feature_cache_limit, image_key, open_feature_cache
@@ -79,9 +80,24 @@ def test_beyond_the_limit_the_least_recently_used_goes_first():
     kept.get(key(0))  # used just now
     for seed in range(5, 8):
         kept.put(key(seed), np.zeros(200))
-    assert sum(path.stat().st_size for path in kept.folder.iterdir()) <= 6000
-    assert kept.get(key(0)) is not None
-    assert kept.get(key(1)) is None
+    left = {path.name for path in kept.folder.iterdir()}
+    assert sum((kept.folder / name).stat().st_size for name in left) <= 6000
+    assert key(0) in left
+    assert key(1) not in left
+
+
+def test_what_was_read_is_kept_in_memory_up_to_a_limit(monkeypatch):
+    monkeypatch.setattr(feature_cache, "_RECENT", feature_cache._Recent(3 * 400))
+    kept = FeatureCache(FACTS, 1 << 20)
+    for seed in range(4):
+        kept.put(key(seed), np.full(100, seed))  # 400 bytes each
+    rows = [kept.get(key(seed)) for seed in range(4)]
+    for path in kept.folder.iterdir():
+        path.unlink()
+    assert kept.get(key(0)) is None, "it was read first, and has made room for the fourth"
+    assert [kept.get(key(seed)) is rows[seed] for seed in (1, 2, 3)] == [True] * 3
+    with pytest.raises(ValueError, match="read-only"):
+        rows[1][0] = 7.0
 
 
 def test_processes_share_it():

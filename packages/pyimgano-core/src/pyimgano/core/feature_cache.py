@@ -3,7 +3,8 @@
 A row lies in ``features/<name>-<digest of the features>/<digest of the image>``: the array in NumPy's format, without
 pickle, and its SHA-256. Beside each folder a JSON file says which features these are. Files are written beside their
 names and renamed, so that processes may share the folder; a damaged one is computed again; all may be deleted at any
-time. Beyond the limit, what was used least recently goes first.
+time. Beyond the limit, what was used least recently goes first. What a process has read or written lately it also keeps
+in memory, up to 64 MiB: the models of a benchmark read the same rows one after the other.
 
 It is switched by ``PYIMGANO_FEATURE_CACHE``: a size such as ``2GiB`` (also ``on``: 1 GiB), or ``off``, which is the
 default; ``pyimgano benchmark --suite`` switches it on for its processes.
@@ -16,6 +17,8 @@ import hashlib
 import io
 import os
 import re
+import threading
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
@@ -93,6 +96,36 @@ def image_key(image: np.ndarray) -> str:
     return digest.hexdigest()[:40]
 
 
+class _Recent:
+    """Arrays by name, up to a number of bytes; what was used least recently goes first. Threads may share it."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._size = 0
+        self._arrays: OrderedDict[str, np.ndarray] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, name: str) -> Optional[np.ndarray]:
+        with self._lock:
+            found = self._arrays.get(name)
+            if found is not None:
+                self._arrays.move_to_end(name)
+            return found
+
+    def put(self, name: str, array: np.ndarray) -> None:
+        array.flags.writeable = False  # all who ask get the same one
+        with self._lock:
+            before = self._arrays.pop(name, None)
+            self._size += array.nbytes - (0 if before is None else before.nbytes)
+            self._arrays[name] = array
+            while self._size > self._limit:
+                _, gone = self._arrays.popitem(last=False)
+                self._size -= gone.nbytes
+
+
+_RECENT = _Recent(64 << 20)
+
+
 class FeatureCache:
     """The cached rows of one kind of features.
 
@@ -122,11 +155,16 @@ class FeatureCache:
             The image's, see :func:`image_key`.
         """
         path = self.folder / key
+        known = _RECENT.get(str(path))
+        if known is not None:
+            return known
         try:
             data = path.read_bytes()
         except OSError:
             return None
         features = _unpacked(data)
+        if features is not None:
+            _RECENT.put(str(path), features)
         with contextlib.suppress(OSError):  # another process may have removed it
             if features is None:
                 path.unlink()

@@ -19,7 +19,7 @@ __all__ = ["METRICS", "measure_cell"]
 METRICS = ("image_auroc", "image_ap", "image_f1max", "overkill", "escape", "pixel_auroc", "pixel_aupro")
 """Metrics of a row; empty where they are not defined."""
 
-LATENCY_IMAGES = 20
+LATENCY_IMAGES = 10
 
 PATIENCE = 600.0
 """Seconds to wait for another process that is at the same run: one that a cluster has given up may still be alive."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from functools import cache
 from typing import Any
 
 from pyimgano.core.plugins import find_distribution_version
@@ -68,8 +69,13 @@ def package_versions(distribution: str | None = None) -> dict[str, str]:
         One more to name.
     """
     names = [*PACKAGES, distribution] if distribution and distribution not in PACKAGES else list(PACKAGES)
-    versions = {name: find_distribution_version(name) for name in names}
+    versions = {name: (_own_version if name in PACKAGES else find_distribution_version)(name) for name in names}
     return {name: version for name, version in versions.items() if version is not None}
+
+
+@cache  # a benchmark asks for every run, and they do not change under a process
+def _own_version(name: str) -> str | None:
+    return find_distribution_version(name)
 
 
 def _device() -> str:
