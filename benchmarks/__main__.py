@@ -76,7 +76,7 @@ def main(arguments: list[str] | None = None) -> int:
             outcomes[name].raw["whole group"] = {"other_cores": other_cores(before, busy_seconds(), seconds)}
             print(table(outcomes[name].rows), flush=True)
         print(f"{name}: {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
-        write(given.output, outcomes, options, about, failures)
+        write(given.output, outcomes, options, about, failures, list(GROUPS))
     missed = [row.name for outcome in outcomes.values() for row in outcome.rows if row.passed is False]
     for name in missed:
         print(f"goal missed: {name}", file=sys.stderr)

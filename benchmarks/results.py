@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -129,8 +130,12 @@ def write(
     options: Options,
     about: dict[str, Any],
     failures: dict[str, str],
+    groups: Sequence[str],
 ) -> None:
     """Write the table as Markdown, and every measurement as JSON beside it.
+
+    What the file holds of other groups stays, where it was measured on the same machine with the same versions and
+    options: a table that takes an hour can be measured in parts.
 
     Parameters
     ----------
@@ -144,22 +149,29 @@ def write(
         The machine, versions and date.
     failures : dict
         First line of the error of each group that could not be measured.
+    groups : sequence of str
+        All groups, in the order of the table.
     """
-    rows = [row for outcome in outcomes.values() for row in outcome.rows]
+    found = {name: kept for name, kept in _earlier(output, options, about).items() if name not in failures}
+    for name, outcome in outcomes.items():
+        rows = [asdict(row) for row in outcome.rows]
+        found[name] = {"date": about["date"], "rows": rows, "measurements": outcome.raw}
+    found = {name: found[name] for name in groups if name in found}
+    rows = [Row(**row) for group in found.values() for row in group["rows"]]
     machine = about["machine"]
-    measured = [*outcomes, *failures]
-    chosen = f" --only {' '.join(measured)}" if len(measured) == 1 else ""
+    chosen = f" --only {' '.join(found)}" if len(found) + len(failures) == 1 else ""
     command = f"python -m benchmarks{chosen}" + " --quick" * options.quick + " --full" * options.full
+    dates = sorted({group["date"] for group in found.values()} | {about["date"]})
     parts = [
         "# Benchmark results",
         "",
-        f"Written by `{command}` on {about['date']}; do not edit.",
-        "Both sides of a row were measured in this run, in turn, in processes of their own; figures are medians.",
+        f"Written by `{command}` on {' to '.join(dict.fromkeys((dates[0], dates[-1])))}; do not edit.",
+        "Both sides of a row were measured in one run, in turn, in processes of their own; figures are medians.",
         "Absolute times depend on the machine: read the ratios.",
         "",
         f"- Machine: {machine['cpu']}, {machine['cores']} cores, {machine['memory_gb']} GiB, {machine['system']}.",
         f"- Every measured process: {options.threads} threads and at most as many cores.",
-        f"- Cores busy with other work meanwhile: {_others(outcomes)}.",
+        f"- Cores busy with other work meanwhile: {_others(found)}.",
         f"- Python {machine['python']}; " + ", ".join(f"{k} {v}" for k, v in about["versions"].items()) + ".",
         f"- Data: ELPV mono cells, split by seed ({options.seed} where a row names none):",
         f"  {options.n_train} good to fit on, {options.n_test} good and {options.n_test} defective to score;",
@@ -174,19 +186,24 @@ def write(
         parts += ["", "## Not measured", ""] + [f"- `{name}`: {reason}" for name, reason in failures.items()]
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text("\n".join(parts) + "\n", encoding="utf-8")
-    raw = {
-        "about": about,
-        "options": asdict(options),
-        "rows": [asdict(row) for row in rows],
-        "measurements": {name: outcome.raw for name, outcome in outcomes.items()},
-        "failures": failures,
-    }
+    raw = {"about": about, "options": asdict(options), "groups": found, "failures": failures}
     text = json.dumps(raw, indent=1, allow_nan=False, ensure_ascii=False)
     text = re.sub(r"\[[-\d.eE+,\s]+\]", lambda numbers: re.sub(r"\s+", "", numbers[0]), text)  # one line each
     output.with_suffix(".json").write_text(text + "\n", encoding="utf-8")
 
 
-def _others(outcomes: dict[str, Outcome]) -> str:
+def _earlier(output: Path, options: Options, about: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the groups that a file has from a run like this one."""
+    try:
+        raw = json.loads(output.with_suffix(".json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    same = raw["options"] == asdict(options) and all(raw["about"][key] == about[key] for key in ("machine", "versions"))
+    groups: dict[str, dict[str, Any]] = raw.get("groups", {}) if same else {}
+    return groups
+
+
+def _others(groups: dict[str, dict[str, Any]]) -> str:
     """Return how many cores other work took while each group was measured."""
-    found = {name: outcome.raw["whole group"]["other_cores"] for name, outcome in outcomes.items()}
+    found = {name: group["measurements"]["whole group"]["other_cores"] for name, group in groups.items()}
     return ", ".join(f"{name} {'unknown' if cores is None else f'{cores:.2f}'}" for name, cores in found.items())

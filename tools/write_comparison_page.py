@@ -141,7 +141,7 @@ def _line(lines: list[str], start: str) -> str:
 
 
 def _rows(results: dict[str, Any], names: tuple[str, ...]) -> str:
-    found = {row["name"]: row for row in results["rows"]}
+    found = {row["name"]: row for group in results["groups"].values() for row in group["rows"]}
     lines = ["| | pyimgano | anomalib | ratio | goal | |", "| --- | --- | --- | --- | --- | --- |"]
     for name in names:
         row = found[name]
