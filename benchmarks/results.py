@@ -154,8 +154,8 @@ def write(
     """
     found = {name: kept for name, kept in _earlier(output, options, about).items() if name not in failures}
     for name, outcome in outcomes.items():
-        rows = [asdict(row) for row in outcome.rows]
-        found[name] = {"date": about["date"], "rows": rows, "measurements": outcome.raw}
+        measured = {"rows": [asdict(row) for row in outcome.rows], "measurements": outcome.raw}
+        found[name] = {"date": about["date"], **measured}
     found = {name: found[name] for name in groups if name in found}
     rows = [Row(**row) for group in found.values() for row in group["rows"]]
     machine = about["machine"]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+from pyimgano.core.errors import ImageError
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["resize_image"]
+__all__ = ["check_prepared", "resize_image"]
 
 
 def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -38,3 +41,29 @@ def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     if smaller != (width, height):
         image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
     return image
+
+
+def check_prepared(batch: Sequence[np.ndarray], size: tuple[int, int]) -> None:
+    """Raise unless a batch holds images of one size, as a feature extractor's ``prepare`` gives them.
+
+    Parameters
+    ----------
+    batch : sequence of ndarray, (height, width, 3) uint8
+    size : (int, int)
+        (height, width).
+
+    Raises
+    ------
+    ImageError
+        When an image has another shape or dtype, with its place in the batch, or the batch is empty.
+    """
+    expected = (*size, 3)
+    for index, image in enumerate(batch):
+        if image.shape != expected or image.dtype != "uint8":
+            raise ImageError(
+                f"shape {image.shape}, dtype {image.dtype}",
+                where=f"image {index} of the batch",
+                allowed=f"{expected} uint8: call prepare(image) first",
+            )
+    if len(batch) == 0:
+        raise ImageError("the batch is empty", allowed="at least one image")

@@ -7,8 +7,7 @@ from typing import Any, Optional
 
 import numpy as np
 
-from pyimgano.core.errors import ImageError
-from pyimgano.core.resizing import resize_image
+from pyimgano.core.resizing import check_prepared, resize_image
 from pyimgano.models.backbones import Backbone
 from pyimgano.models.runtimes import Runtime
 from pyimgano.models.weights import RANDOM_WARNING, Weights
@@ -96,15 +95,6 @@ class BackboneExtractor:
         ImageError
             When an image is not prepared, or the batch is empty.
         """
-        expected = (*self.input_size, 3)
-        for index, image in enumerate(batch):
-            if image.shape != expected or image.dtype != np.uint8:
-                raise ImageError(
-                    f"shape {image.shape}, dtype {image.dtype}",
-                    where=f"image {index} of the batch",
-                    allowed=f"{expected} uint8: call prepare(image) first",
-                )
-        if len(batch) == 0:
-            raise ImageError("the batch is empty", allowed="at least one image")
+        check_prepared(batch, self.input_size)
         per_image = self.runtime.run([np.ascontiguousarray(image) for image in batch])
         return {layer: np.concatenate(maps) for layer, maps in zip(self.layers, zip(*per_image))}

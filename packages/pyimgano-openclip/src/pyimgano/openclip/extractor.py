@@ -9,8 +9,9 @@ from typing import Any, ClassVar, Optional, Union
 import numpy as np
 
 from pyimgano.core.backbones import BackboneLibrary
-from pyimgano.core.errors import ImageError, ParameterError
+from pyimgano.core.errors import ParameterError
 from pyimgano.core.names import unknown_name_hint
+from pyimgano.core.resizing import check_prepared
 from pyimgano.openclip.backbones import OpenClipLibrary
 from pyimgano.openclip.image_threads import ImageThreads
 from pyimgano.openclip.names import LIBRARY, split_name
@@ -118,16 +119,7 @@ class OpenClipExtractor:
         ImageError
             When an image is not prepared, or the batch is empty.
         """
-        expected = (*self.input_size, 3)
-        for index, image in enumerate(batch):
-            if image.shape != expected or image.dtype != np.uint8:
-                raise ImageError(
-                    f"shape {image.shape}, dtype {image.dtype}",
-                    where=f"image {index} of the batch",
-                    allowed=f"{expected} uint8: call prepare(image) first",
-                )
-        if len(batch) == 0:
-            raise ImageError("the batch is empty", allowed="at least one image")
+        check_prepared(batch, self.input_size)
         per_image = self._threads.map(self._one, batch)
         return {layer: np.concatenate(maps) for layer, maps in zip(self.layers, zip(*per_image))}
 
